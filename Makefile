@@ -1,0 +1,84 @@
+# For readers: make lab, make run. For maintainers: the rest. `make` alone lists them all.
+VENV := .venv
+PY := $(VENV)/bin/python
+# Another Python for .venv: make lab PYTHON=/path/to/python3.12
+PYTHON ?=
+CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
+NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
+
+# A .venv whose Python is gone (moved, upgraded) counts as not installed.
+$(shell $(PY) -c '' 2>/dev/null || rm -f $(VENV)/.installed $(VENV)/.installed-tests)
+
+.PHONY: help lab run notebooks test unit lint samples weights resolve stamp clean chromium
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+lab: $(VENV)/.installed ## install what is needed and open JupyterLab on the notebooks
+	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; \
+	$(PY) -m jupyterlab $$root --LabApp.default_url=/lab/tree/notebooks $(LAB)
+
+run: $(VENV)/.installed ## execute all notebooks in order into build/notebooks/
+	@$(PY) scripts/run_notebooks.py --into build/notebooks
+
+notebooks: $(VENV)/.installed ## execute the committed notebooks in place
+	@$(PY) scripts/run_notebooks.py --in-place
+
+test: $(VENV)/.installed-tests chromium lint ## everything: lint, unit tests, notebooks, browser
+	$(PY) -m pytest --nbval --nbval-current-env tests $(NOTEBOOKS)
+
+unit: $(VENV)/.installed-tests lint ## lint and the tests that take a minute or two: no notebook, no browser
+	$(PY) -m pytest tests --ignore=tests/test_browser.py
+
+lint: $(VENV)/.installed-tests ## ruff, over the notebooks too
+	$(PY) -m ruff check
+
+samples: $(VENV)/.installed-tests ## rebuild sample_data from clear photographs and scene files
+	$(PY) scripts/make_samples.py
+
+weights: $(VENV)/.installed ## train the weights that ship in sample_data
+	$(PY) scripts/train_weights.py
+
+resolve: $(VENV)/.installed ## check that the requirements resolve for every supported Python
+	@for version in 3.11 3.12 3.13; do \
+	  $(PY) -m pip install --quiet --dry-run --python-version $$version --only-binary=:all: \
+	    --target build/resolve -r requirements.txt && echo "Python $$version: resolves" || exit 1; \
+	done
+
+stamp: $(VENV)/.installed ## write the address in pyproject.toml into badges, setup cells, README, CITATION.cff
+	@$(PY) scripts/stamp_repository.py
+
+clean: ## remove build/ and caches; runs/ and .venv/ stay
+	rm -rf build .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -path ./runs -prune -o -type d \
+	  \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# Without a stamp an install never ended, and pip cannot be trusted to mend what it left: start anew.
+$(VENV)/.installed: requirements.txt
+	@if [ -e $@ ]; then rm $@; else \
+	  fits='import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
+	  for python in $(CANDIDATES) ""; do \
+	    [ -z "$$python" ] || ! "$$python" -c "$$fits" 2>/dev/null || break; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    found=$$($(or $(PYTHON),python3) -V 2>&1 | head -n 1); \
+	    echo "Python 3.11, 3.12 or 3.13 with its venv module is needed, and here is only: $$found." \
+	      "Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; \
+	  fi; \
+	  echo "Making $(VENV) with $$("$$python" -V) and installing requirements.txt (minutes, once)"; \
+	  "$$python" -m venv --clear $(VENV); \
+	fi
+	$(PY) -m pip install --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-tests: tests/requirements.txt $(VENV)/.installed
+	$(PY) -m pip install --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+# The browser test is skipped without Chromium, but never in CI.
+chromium:
+	@if [ "$$CI" = true ] && ! command -v chromium >/dev/null; then \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	fi

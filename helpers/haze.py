@@ -1,0 +1,128 @@
+"""Haze as physics, in NumPy: the scattering model, its inverse and the dark channel prior.
+
+Images are float32 RGB in [0, 1], shape (height, width, 3). Depth and transmission have the shape
+(height, width). Taught in notebook 01.
+"""
+
+import numpy as np
+
+
+def transmission(depth, beta):
+    """Part of the scene's light that reaches the camera, t = exp(-beta * depth), in 0..1.
+
+    ``depth`` is an array (height, width) of distances >= 0 in any unit, ``beta`` the scattering
+    coefficient >= 0 per that unit. Koschmieder 1924; notebook 01.
+    """
+    return np.exp(-beta * depth)
+
+
+def add_haze(clear, t, airlight):
+    """Hazy image I = J t + A (1 - t), the atmospheric scattering model.
+
+    ``clear`` is J, float RGB in [0, 1]; ``t`` the transmission (height, width) in 0..1;
+    ``airlight`` is A, a number or three numbers (RGB) in 0..1. The model is linear in light; like
+    the data sets of the field we apply it to gamma-coded values. Narasimhan and Nayar 2002, eq. 4;
+    notebook 01.
+    """
+    t = t[..., None]
+    return (clear * t + np.asarray(airlight) * (1 - t)).astype("float32")
+
+
+def remove_haze(hazy, t, airlight, t_min=0.1):
+    """Clear image J = (I - A) / max(t, t_min) + A: the scattering model, inverted.
+
+    Arguments as in :func:`add_haze`. ``t_min`` keeps the division from blowing up noise where
+    nearly no light of the scene is left. The result is clipped to [0, 1]. He, Sun and Tang 2009,
+    eq. 16; notebook 01.
+    """
+    airlight = np.asarray(airlight)
+    clear = (hazy - airlight) / np.maximum(t, t_min)[..., None] + airlight
+    return np.clip(clear, 0, 1).astype("float32")
+
+
+def _slide(image, radius, axis, reduce):
+    """Reduce every window of 2 * radius + 1 entries along ``axis``; the border repeats its edge."""
+    pad = [(0, 0)] * image.ndim
+    pad[axis] = (radius, radius)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(image, pad, mode="edge"), 2 * radius + 1, axis=axis
+    )
+    return reduce(windows, axis=-1)
+
+
+def box_mean(image, radius):
+    """Mean over the square of 2 * radius + 1 pixels around each pixel of an array (height, width).
+
+    Windows at the border hold only the pixels inside the image.
+    """
+
+    def summed(a, axis):
+        total = np.insert(np.cumsum(a, axis=axis, dtype="float64"), 0, 0, axis=axis)
+        n = a.shape[axis]
+        low = np.clip(np.arange(n) - radius, 0, n)
+        high = np.clip(np.arange(n) + radius + 1, 0, n)
+        return np.take(total, high, axis=axis) - np.take(total, low, axis=axis)
+
+    sums = summed(summed(image, 0), 1)
+    counts = summed(summed(np.ones_like(image), 0), 1)
+    return sums / counts
+
+
+def guided_filter(guide, image, radius, eps):
+    """Smooth ``image`` while its edges follow those of ``guide``; both (height, width), float.
+
+    In each square of 2 * radius + 1 pixels the output is a linear function of the guide; ``eps``
+    (squared units of the guide) says how much contrast counts as an edge. He, Sun and Tang 2010,
+    algorithm 1; notebook 01.
+    """
+    mean_g, mean_i = box_mean(guide, radius), box_mean(image, radius)
+    variance = box_mean(guide * guide, radius) - mean_g**2
+    covariance = box_mean(guide * image, radius) - mean_g * mean_i
+    a = covariance / (variance + eps)
+    b = mean_i - a * mean_g
+    return box_mean(a, radius) * guide + box_mean(b, radius)
+
+
+def dark_channel(image, radius=7):
+    """Smallest of the RGB values in the square of 2 * radius + 1 pixels around each pixel.
+
+    Returns (height, width). In clear outdoor pictures it is near 0 almost everywhere except the
+    sky; haze lifts it. He, Sun and Tang 2009, eq. 5; notebook 01.
+    """
+    dark = image.min(axis=-1)
+    return _slide(_slide(dark, radius, 0, np.min), radius, 1, np.min)
+
+
+def estimate_airlight(hazy, dark=None, fraction=0.001):
+    """Airlight A, RGB in [0, 1]: the mean colour of the pixels with the brightest dark channel.
+
+    ``fraction`` of the pixels take part, at least one. He, Sun and Tang 2009, section 4.4 (which
+    takes the brightest of them; the mean is less moved by a single bright pixel); notebook 01.
+    """
+    dark = dark_channel(hazy) if dark is None else dark
+    count = max(1, int(dark.size * fraction))
+    brightest = np.argpartition(dark.ravel(), -count)[-count:]
+    return hazy.reshape(-1, 3)[brightest].mean(axis=0)
+
+
+def dark_channel_prior(hazy, radius=7, omega=0.95, t_min=0.1):
+    """Dehaze with the dark channel prior; returns (clear image, transmission, airlight).
+
+    t = 1 - omega * dark channel of I / A, refined by a guided filter on the grey image, then the
+    scattering model inverted. ``omega`` < 1 leaves a little haze in the distance. He, Sun and
+    Tang 2009; notebook 01.
+    """
+    airlight = estimate_airlight(hazy, dark_channel(hazy, radius))
+    t = 1 - omega * dark_channel(hazy / np.maximum(airlight, 1e-3), radius)
+    t = guided_filter(hazy.mean(axis=-1), t, radius=4 * radius, eps=1e-3)
+    t = np.clip(t, 0, 1)
+    return remove_haze(hazy, t, airlight, t_min), t.astype("float32"), airlight
+
+
+def autocontrast(image, cut=0.01):
+    """Stretch each channel so that its ``cut`` darkest and brightest parts become 0 and 1.
+
+    The simplest remedy for lost contrast, and a baseline: it knows nothing of depth. Notebook 04.
+    """
+    low, high = np.quantile(image, [cut, 1 - cut], axis=(0, 1))
+    return np.clip((image - low) / np.maximum(high - low, 1e-3), 0, 1).astype("float32")

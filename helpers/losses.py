@@ -1,0 +1,30 @@
+"""What each network is told to do better. Taught in notebook 03."""
+
+import keras
+from keras import ops
+
+cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """Mean of the cross-entropies of «real is real» and «fake is fake»; log 2 when guessing.
+
+    Logits have shape (batch, h, w, 1). The mean, as the paper's halving, keeps the discriminator
+    from learning twice as fast. Goodfellow et al. 2014, Isola et al. 2017, section 3; notebook 03.
+    """
+    real = cross_entropy(ops.ones_like(real_logits), real_logits)
+    fake = cross_entropy(ops.zeros_like(fake_logits), fake_logits)
+    return (real + fake) / 2
+
+
+def adversarial_loss(fake_logits):
+    """Cross-entropy of «fake is real»: small when the discriminator is fooled, log 2 at a draw.
+
+    The non-saturating form of Goodfellow et al. 2014, section 3; notebook 03.
+    """
+    return cross_entropy(ops.ones_like(fake_logits), fake_logits)
+
+
+def l1_loss(clear, fake):
+    """Mean absolute difference of two images in [-1, 1]. Isola et al. 2017, eq. 3; notebook 03."""
+    return ops.mean(ops.abs(clear - fake))

@@ -1,0 +1,50 @@
+"""Scores of a dehazed image against the clear one: PSNR, SSIM and the scoreboard.
+
+Images are float RGB in [0, 1], shape (height, width, 3). Taught in notebook 04.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+
+def psnr(image, truth):
+    """Peak signal-to-noise ratio in decibels, 10 log10(1 / mean squared error).
+
+    ``image`` and ``truth`` are arrays of one shape with values in [0, 1]; equal ones give
+    infinity. Score image by image and average the scores: the PSNR of a whole batch is another
+    number. Notebook 04.
+    """
+    error = np.mean((np.asarray(image, "float64") - np.asarray(truth, "float64")) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(1 / error))
+
+
+def ssim(image, truth):
+    """Structural similarity, at most 1: luminance, contrast and structure compared in windows.
+
+    ``image`` and ``truth`` are RGB in [0, 1], at least 11 pixels a side. Gaussian window of 11
+    pixels, sigma 1.5, mean over pixels and channels, as ``tf.image.ssim`` has it. Wang, Bovik,
+    Sheikh and Simoncelli 2004; notebook 04.
+    """
+    if np.shape(image) != np.shape(truth) or min(np.shape(image)[:2]) < 11:
+        sizes = f"{np.shape(image)} and {np.shape(truth)}"
+        raise ValueError(f"SSIM compares two images of one size, 11 pixels or more, not {sizes}.")
+    image, truth = (tf.convert_to_tensor(np.asarray(x, "float32")) for x in (image, truth))
+    return float(tf.image.ssim(image, truth, max_val=1.0))
+
+
+def score(image, truth):
+    """The pair (PSNR in dB, SSIM) of one image, clipped to [0, 1] before."""
+    image = np.clip(image, 0, 1)
+    return psnr(image, truth), ssim(image, truth)
+
+
+def scoreboard(methods, scenes):
+    """Score every method on every scene; returns {method: array (scenes, 2) of (PSNR, SSIM)}.
+
+    ``methods`` maps a name to a function from a hazy to a dehazed image, ``scenes`` is a list of
+    (hazy, clear). All images are RGB in [0, 1]. Notebook 04.
+    """
+    return {
+        name: np.array([score(method(hazy), clear) for hazy, clear in scenes])
+        for name, method in methods.items()
+    }

@@ -1,0 +1,256 @@
+"""helpers.env: the environment table, quiet imports, where runs are written, and the setup cell."""
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from helpers import env
+
+REQUIRED = [("tensorflow", "2.20", "2.22"), ("jupyterlab", "4.2", "5")]
+
+
+def fake(**versions):
+    def installed(name):
+        if name not in versions:
+            raise metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    return installed
+
+
+def verdicts(python=(3, 11, 4), **versions):
+    rows = env.environment_rows(REQUIRED, fake(**versions), python)
+    return {name: (version, verdict) for name, version, verdict in rows}
+
+
+def test_every_requirement_is_read():
+    lines = (env.ROOT / "requirements.txt").read_text().splitlines()
+    lines = [line for line in lines if line and not line.startswith("#")]
+    assert [f"{n}>={a},<{b}" for n, a, b in env.required_versions()] == lines
+
+
+def test_required_versions_skips_comments(tmp_path):
+    (tmp_path / "r.txt").write_text("# why\n\nnumpy>=2.0,<3\nscikit-image>=0.25,<0.27\n")
+    found = env.required_versions(tmp_path / "r.txt")
+    assert found == [("numpy", "2.0", "3"), ("scikit-image", "0.25", "0.27")]
+
+
+@pytest.mark.parametrize("version", ["2.20", "2.20.0", "2.21.0", "2.21.3", "2.21.0rc1"])
+def test_a_version_within_the_bounds_is_ok(version):
+    assert verdicts(tensorflow=version)["tensorflow"] == (version, "OK")
+
+
+@pytest.mark.parametrize("version", ["2.9.1", "2.19.1", "1.99"])
+def test_too_old_says_how_to_upgrade(version):
+    verdict = verdicts(tensorflow=version)["tensorflow"][1]
+    assert verdict == "too old: pip install 'tensorflow>=2.20'"
+
+
+@pytest.mark.parametrize("version", ["2.22", "2.22.0", "3.0", "2.100"])
+def test_newer_than_tested_is_not_forbidden(version):
+    verdict = verdicts(tensorflow=version)["tensorflow"][1]
+    assert verdict.startswith("newer than tested (below 2.22)")
+
+
+def test_a_short_version_equals_its_long_form():
+    rows = env.environment_rows([("x", "2.0.0", "3.0.0")], fake(x="2"), (3, 11, 0))
+    assert rows[1] == ("x", "2", "OK")
+    rows = env.environment_rows([("x", "2.0.0", "3.0.0")], fake(x="3"), (3, 11, 0))
+    assert rows[1][2].startswith("newer")
+
+
+def test_missing_says_how_to_install():
+    assert verdicts()["tensorflow"] == ("missing", "run: pip install 'tensorflow>=2.20'")
+
+
+def test_jupyterlab_is_needed_except_in_colab(monkeypatch):
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    assert verdicts()["jupyterlab"][1].startswith("run: pip install")
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    assert verdicts()["jupyterlab"] == ("missing", "OK")
+    assert verdicts()["tensorflow"][1] != "OK"
+
+
+@pytest.mark.parametrize(
+    "python, ok", [((3, 10, 9), False), ((2, 7, 18), False), ((3, 11, 0), True), ((3, 13, 1), True)]
+)
+def test_python_itself(python, ok):
+    version, verdict = verdicts(python)["Python"]
+    assert version == ".".join(map(str, python))
+    assert (verdict == "OK") is ok
+    assert ok or "3.11" in verdict
+
+
+def test_this_environment_is_fit():
+    assert {row[2] for row in env.environment_rows()} == {"OK"}
+
+
+def write_to_fd_2(text):
+    # An own process' libraries write past sys.stderr; os.write stands for them.
+    import os
+
+    os.write(2, text)
+
+
+def test_quiet_stderr_swallows_and_restores(capfd):
+    with env.quiet_stderr():
+        write_to_fd_2(b"chatter of a library\n")
+    write_to_fd_2(b"afterwards\n")
+    assert capfd.readouterr().err == "afterwards\n"
+
+
+def test_quiet_stderr_shows_what_was_said_before_an_error(capfd):
+    with pytest.raises(ImportError, match="boom"), env.quiet_stderr():
+        write_to_fd_2(b"libfoo.so not found\n")
+        raise ImportError("boom")
+    write_to_fd_2(b"afterwards\n")
+    assert capfd.readouterr().err == "libfoo.so not found\nafterwards\n"
+
+
+def test_runs_folder_follows_the_variable(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEHAZE_RUNS", str(tmp_path / "a" / "b"))
+    assert env.runs_folder() == tmp_path / "a" / "b"
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+@pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
+def test_runs_folder_is_beside_the_notebooks_by_default(tmp_path, monkeypatch, value):
+    monkeypatch.setattr(env, "ROOT", tmp_path)
+    monkeypatch.delenv("DEHAZE_RUNS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("DEHAZE_RUNS", value)
+    assert env.runs_folder() == tmp_path / "runs"
+
+
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        ("flags : fma avx512_bf16 amx_tile", True),
+        ("flags : fma amx_bf16", True),
+        ("flags : fma avx512f", False),
+        ("flags : xavx512_bf16x", False),
+        (None, False),
+    ],
+    ids=["avx512", "amx", "without", "part-of-a-word", "no-cpuinfo"],
+)
+def test_has_bfloat16(monkeypatch, flags, expected):
+    def read_text(self):
+        if flags is None:
+            raise FileNotFoundError(self)
+        return flags
+
+    monkeypatch.setattr(env.Path, "read_text", read_text)
+    assert env.has_bfloat16() is expected
+
+
+@pytest.mark.parametrize("gpus, name, width", [([], "CPU", 16), (["GPU:0"], "GPU", 64)])
+def test_profile(monkeypatch, gpus, name, width):
+    tf = env.import_tensorflow()
+    monkeypatch.setattr(env, "import_tensorflow", lambda: tf)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    found = env.profile()
+    assert (found.name, found.width) == (name, width)
+    expected = {"mixed_float16"} if gpus else {"mixed_bfloat16", "float32"}
+    assert found.precision in expected
+
+
+def test_seed_everything_repeats():
+    import random
+
+    import keras
+    import numpy as np
+
+    def draw():
+        env.seed_everything(3)
+        return random.random(), np.random.rand(), float(keras.random.uniform(()))
+
+    assert draw() == draw()
+
+
+def test_setup_prints_the_table(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEHAZE_RUNS", str(tmp_path))
+    env.setup()
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines]
+    assert names == ["Python", *(n for n, _, _ in env.required_versions()), "machine", "runs"]
+
+
+# The setup cell of the notebooks, run as a reader would meet it.
+
+
+@pytest.fixture(scope="module")
+def setup_source():
+    notebook = env.ROOT / "notebooks" / "01_data_loading.ipynb"
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return next("".join(c["source"]) for c in cells if c.get("id") == "setup")
+
+
+def run_setup(source, folder, before=""):
+    return subprocess.run(
+        [sys.executable, "-c", before + source + "\nprint('root', root)"],
+        cwd=folder, capture_output=True, text=True, timeout=120,
+    )
+
+
+def test_setup_cell_outside_the_project_is_one_sentence(setup_source, tmp_path):
+    done = run_setup(setup_source, tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "helpers" in done.stderr and "Jupyter" in done.stderr
+
+
+def test_setup_cell_in_the_notebooks_folder(setup_source, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEHAZE_RUNS", str(tmp_path))
+    done = run_setup(setup_source, env.ROOT / "notebooks")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Python")
+    assert done.stdout.splitlines()[-1] == f"root {env.ROOT}"
+    assert done.stderr == "", "TensorFlow's start-up lines are to be hidden"
+
+
+def light_project(folder):
+    """A stand-in for the project whose setup takes no time."""
+    (folder / "helpers").mkdir(parents=True)
+    (folder / "helpers" / "env.py").write_text("def setup():\n    print('table')\n")
+
+
+@pytest.mark.parametrize("below", ["", "notebooks", "notebooks/solutions"])
+def test_setup_cell_looks_above(setup_source, tmp_path, below):
+    light_project(tmp_path)
+    (tmp_path / below).mkdir(parents=True, exist_ok=True)
+    done = run_setup(setup_source, tmp_path / below)
+    assert done.stdout == f"table\nroot {tmp_path}\n", done.stderr
+
+
+COLAB = "import sys; sys.modules['google.colab'] = sys\n"
+
+
+def test_setup_cell_in_colab_clones_once(setup_source, tmp_path):
+    light_project(tmp_path / "remote")
+    (tmp_path / "content").mkdir()
+    clone = f"""
+import shutil, subprocess
+def run(command, **options):
+    print("called", *map(str, command[:2]))
+    shutil.copytree({str(tmp_path / "remote")!r}, command[-1])
+    return subprocess.CompletedProcess(command, 0)
+subprocess.run = run
+"""
+    first = run_setup(setup_source, tmp_path / "content", COLAB + clone)
+    assert first.stdout.startswith("called git clone\ntable\n"), first.stderr
+    second = run_setup(setup_source, tmp_path / "content", COLAB + clone)
+    assert second.stdout.startswith("table\n"), second.stderr
+
+
+def test_setup_cell_in_colab_without_network_is_one_sentence(setup_source, tmp_path):
+    broken = """
+import subprocess
+subprocess.run = lambda command, **options: subprocess.CompletedProcess(command, 128)
+"""
+    done = run_setup(setup_source, tmp_path, COLAB + broken)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and "network" in done.stderr

@@ -1,0 +1,170 @@
+"""helpers.haze against references: the forward model by hand, filters by SciPy and brute force."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from helpers import haze
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_transmission_by_hand():
+    depth = np.array([[0.0, 1.0], [2.0, 5.0]])
+    assert haze.transmission(depth, 0).tolist() == [[1, 1], [1, 1]]
+    expected = [[1, 0.5], [0.25, 2.0**-5]]
+    assert np.allclose(haze.transmission(depth, np.log(2)), expected, atol=1e-12)
+
+
+def test_add_haze_by_hand():
+    clear = np.full((1, 1, 3), 0.2)
+    hazy = haze.add_haze(clear, np.full((1, 1), 0.25), [1.0, 0.8, 0.6])
+    assert hazy.dtype == np.float32
+    assert np.allclose(hazy[0, 0], [0.2 * 0.25 + a * 0.75 for a in (1.0, 0.8, 0.6)], atol=1e-7)
+
+
+def test_without_haze_the_image_is_unchanged(rng):
+    clear = rng.random((5, 6, 3)).astype("float32")
+    assert np.array_equal(haze.add_haze(clear, np.ones((5, 6)), 0.9), clear)
+
+
+def test_without_transmission_only_airlight_is_left(rng):
+    hazy = haze.add_haze(rng.random((5, 6, 3)), np.zeros((5, 6)), [0.9, 0.8, 0.7])
+    assert np.allclose(hazy, np.array([0.9, 0.8, 0.7], "float32"))
+
+
+@pytest.mark.parametrize("airlight", [0.85, (0.9, 0.8, 0.7)], ids=["grey", "coloured"])
+def test_remove_haze_inverts_add_haze(rng, airlight):
+    clear, t = rng.random((8, 9, 3)), rng.uniform(0.1, 1, (8, 9))
+    hazy = haze.add_haze(clear, t, airlight)
+    assert np.allclose(haze.remove_haze(hazy, t, airlight), clear, atol=2e-6)
+
+
+def test_remove_haze_has_a_floor_and_stays_in_range(rng):
+    hazy = rng.random((4, 4, 3))
+    at_floor = haze.remove_haze(hazy, np.full((4, 4), 0.3), 0.9, t_min=0.3)
+    below = haze.remove_haze(hazy, np.full((4, 4), 1e-6), 0.9, t_min=0.3)
+    assert np.array_equal(at_floor, below)
+    strong = haze.remove_haze(hazy, np.full((4, 4), 0.01), 0.5, t_min=0.01)
+    assert strong.min() == 0 and strong.max() == 1 and strong.dtype == np.float32
+
+
+SHAPES = pytest.mark.parametrize(
+    "shape, radius", [((12, 17), 0), ((12, 17), 3), ((5, 4), 7), ((1, 9), 2)],
+    ids=["radius-0", "usual", "larger-than-image", "one-row"],
+)
+
+
+def windows(array, y, x, radius):
+    return array[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
+
+
+@SHAPES
+def test_box_mean_by_brute_force(rng, shape, radius):
+    image = rng.random(shape)
+    expected = [[windows(image, y, x, radius).mean() for x in range(shape[1])]
+                for y in range(shape[0])]
+    assert np.allclose(haze.box_mean(image, radius), expected, atol=1e-12)
+
+
+@SHAPES
+def test_dark_channel_by_brute_force(rng, shape, radius):
+    image = rng.random((*shape, 3))
+    expected = [[windows(image, y, x, radius).min() for x in range(shape[1])]
+                for y in range(shape[0])]
+    assert np.array_equal(haze.dark_channel(image, radius), expected)
+
+
+def test_dark_channel_agrees_with_scipy(rng):
+    image = rng.random((40, 50, 3)).astype("float32")
+    expected = ndimage.minimum_filter(image.min(axis=-1), 15, mode="nearest")
+    assert np.array_equal(haze.dark_channel(image), expected)
+
+
+def test_guided_filter_by_its_definition(rng):
+    """He 2010, equations 5, 6 and 8: a line fitted in every window, the lines averaged."""
+    guide, image, radius, eps = rng.random((9, 11)), rng.random((9, 11)), 2, 0.01
+    a, b = np.zeros((2, 9, 11))
+    for y in range(9):
+        for x in range(11):
+            g, i = windows(guide, y, x, radius), windows(image, y, x, radius)
+            a[y, x] = ((g * i).mean() - g.mean() * i.mean()) / (g.var() + eps)
+            b[y, x] = i.mean() - a[y, x] * g.mean()
+    expected = np.array([
+        [windows(a, y, x, radius).mean() * guide[y, x] + windows(b, y, x, radius).mean()
+         for x in range(11)] for y in range(9)
+    ])
+    assert np.allclose(haze.guided_filter(guide, image, radius, eps), expected, atol=1e-10)
+
+
+def test_guided_filter_keeps_the_guides_edge_and_smooths_noise(rng):
+    guide = np.zeros((40, 40))
+    guide[:, 20:] = 1
+    filtered = haze.guided_filter(guide, guide + rng.normal(0, 0.1, guide.shape), 6, 1e-4)
+    assert filtered[:, 20].mean() - filtered[:, 19].mean() > 0.9
+    assert filtered[:, :12].std() < 0.03
+
+
+def test_estimate_airlight_takes_the_haziest_pixels():
+    image = np.full((40, 50, 3), 0.3, "float32")
+    image[:20, :25] = [0.9, 0.85, 0.8]
+    image[30, 40] = 1.0  # a white window: bright, but its surroundings are dark
+    assert np.allclose(haze.estimate_airlight(image), [0.9, 0.85, 0.8], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def synthetic():
+    """A colourful scene of 4-pixel tiles with a channel near 0, hazier upwards, sky on top."""
+    rng = np.random.default_rng(5)
+    tiles = rng.random((30, 40, 3))
+    tiles[np.arange(30)[:, None], np.arange(40), rng.integers(0, 3, (30, 40))] = 0
+    clear = np.kron(tiles, np.ones((4, 4, 1))).astype("float32")
+    depth = np.linspace(1.2, 0.2, 120)[:, None] * np.ones(160)
+    depth[:24] = 5
+    t = haze.transmission(depth, 1.0)
+    airlight = np.array([0.9, 0.86, 0.8])
+    return clear, t, airlight, haze.add_haze(clear, t, airlight)
+
+
+def test_dark_channel_prior_recovers_known_haze(synthetic):
+    clear, t, airlight, hazy = synthetic
+    dehazed, found_t, found_airlight = haze.dark_channel_prior(hazy, radius=4, omega=1.0)
+    assert np.allclose(found_airlight, airlight, atol=0.01)
+    ground = np.s_[40:]  # below the sky's edge, which the windows smear
+    assert np.abs(found_t - t)[ground].mean() < 0.05
+    before = np.abs(hazy - clear)[ground].mean()
+    assert np.abs(dehazed - clear)[ground].mean() < before / 4
+    assert found_t[:16].max() < 0.1, "the sky is all airlight"
+
+
+def test_dark_channel_prior_omega_leaves_haze(synthetic):
+    hazy = synthetic[3]
+    all_off, some_left = (haze.dark_channel_prior(hazy, omega=w)[1].mean() for w in (1.0, 0.7))
+    assert some_left > all_off + 0.05
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0], ids=["black", "grey", "white"])
+def test_dark_channel_prior_on_a_flat_image_is_finite(value):
+    dehazed, t, _ = haze.dark_channel_prior(np.full((20, 30, 3), value, "float32"))
+    assert np.isfinite(dehazed).all() and np.isfinite(t).all()
+    assert dehazed.shape == (20, 30, 3) and t.shape == (20, 30)
+
+
+def test_autocontrast_stretches_each_channel(rng):
+    image = rng.random((60, 70, 3)) * [0.2, 0.4, 0.1] + [0.5, 0.3, 0.8]
+    stretched = haze.autocontrast(image, cut=0.0)
+    assert np.allclose(stretched.min(axis=(0, 1)), 0, atol=1e-6)
+    assert np.allclose(stretched.max(axis=(0, 1)), 1, atol=1e-6)
+    cut = haze.autocontrast(image, cut=0.1)
+    assert np.allclose((cut == 0).mean(axis=(0, 1)), 0.1, atol=0.002)
+    assert np.allclose((cut == 1).mean(axis=(0, 1)), 0.1, atol=0.002)
+
+
+def test_autocontrast_undoes_even_haze(rng):
+    clear = rng.random((60, 70, 3))
+    clear[0, 0], clear[0, 1] = 0, 1
+    hazy = haze.add_haze(clear, np.full((60, 70), 0.4), 0.8)
+    assert np.allclose(haze.autocontrast(hazy, cut=0.0), clear, atol=1e-5)

@@ -1,0 +1,82 @@
+"""The mirror rule: what a notebook teaches is what `helpers` runs. Docstrings aside, the two
+syntax trees are equal, so neither copy can drift.
+"""
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+import run_notebooks
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST = 30
+MANIFEST = {  # function: (notebook, module of helpers)
+    "transmission": ("01", "haze"),
+    "add_haze": ("01", "haze"),
+    "paired_jitter": ("01", "data"),
+    "normal": ("02", "models"),
+    "encoder_block": ("02", "models"),
+    "decoder_block": ("02", "models"),
+    "unet": ("02", "models"),
+    "patchgan": ("02", "models"),
+    "receptive_field": ("02", "models"),
+    "discriminator_loss": ("03", "losses"),
+    "adversarial_loss": ("03", "losses"),
+    "l1_loss": ("03", "losses"),
+    "train_step": ("03", "training"),
+    "train": ("03", "training"),
+    "psnr": ("04", "metrics"),
+}
+
+
+def tree_of(path):
+    """Syntax tree of a module, or of all code cells of a notebook."""
+    if path.suffix == ".py":
+        return ast.parse(path.read_text(encoding="utf-8"))
+    cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    lines = [line for cell in cells for line in cell.split("\n")]
+    return ast.parse("\n".join("pass" if line.startswith(("%", "!")) else line for line in lines))
+
+
+def function(path, name):
+    """The one function of that name, without its docstring, and its number of lines."""
+    found = [n for n in tree_of(path).body if isinstance(n, ast.FunctionDef) and n.name == name]
+    assert len(found) == 1, f"{path.name} defines {name} {len(found)} times"
+    node, lines = found[0], found[0].end_lineno - found[0].lineno + 1
+    if ast.get_docstring(node) is not None:
+        lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+        del node.body[0]
+    return node, lines
+
+
+def assigned_names(path):
+    """Every name that a notebook binds at its top level other than by an import."""
+    names = []
+    for node in tree_of(path).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.append(node.name)
+        elif not isinstance(node, (ast.Import, ast.ImportFrom)):
+            names += [n.id for n in ast.walk(node)
+                      if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    return names
+
+
+@pytest.mark.parametrize("name", MANIFEST)
+def test_notebook_and_helpers_agree(name):
+    number, module = MANIFEST[name]
+    (notebook,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    taught, taught_lines = function(notebook, name)
+    used, used_lines = function(ROOT / "helpers" / f"{module}.py", name)
+    assert ast.unparse(taught) == ast.unparse(used)
+    assert ast.dump(taught) == ast.dump(used)
+    assert max(taught_lines, used_lines) <= LONGEST
+
+
+@pytest.mark.parametrize("path", run_notebooks.all_notebooks(),
+                         ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_mirrored_names_are_not_redefined(path):
+    number = path.stem[:2] if path.parent.name == "notebooks" else None
+    for name in MANIFEST:
+        times = assigned_names(path).count(name)
+        assert times == (MANIFEST[name][0] == number), f"{name} is bound {times} times"
