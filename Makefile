@@ -42,7 +42,7 @@ weights: $(VENV)/.installed ## train the weights that ship in sample_data
 
 resolve: $(VENV)/.installed ## check that the requirements resolve for every supported Python
 	@for version in 3.11 3.12 3.13; do \
-	  $(PY) -m pip install --quiet --dry-run --python-version $$version --only-binary=:all: \
+	  $(PY) -m pip install -qq --dry-run --python-version $$version --only-binary=:all: \
 	    --target build/resolve -r requirements.txt && echo "Python $$version: resolves" || exit 1; \
 	done
 

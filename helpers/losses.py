@@ -3,7 +3,12 @@
 import keras
 from keras import ops
 
-cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+
+def cross_entropy(truth, logits):
+    """Mean binary cross-entropy of logits; ``truth`` is 0 or 1, of the same shape. Notebook 03."""
+    # Not the class BinaryCrossentropy: with several replicas it divides by their number, which
+    # the train step does for all losses alike.
+    return ops.mean(keras.losses.binary_crossentropy(truth, logits, from_logits=True))
 
 
 def discriminator_loss(real_logits, fake_logits):

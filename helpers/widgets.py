@@ -59,8 +59,11 @@ def panel(render, **controls):
         picture.value, numbers.value = seen[key]
 
     def back(_button):
-        for name, control in controls.items():
+        for name, control in controls.items():  # unobserved: what lies between is not rendered
+            control.unobserve(update, "value")
             control.value = start[name]
+            control.observe(update, "value")
+        update()
 
     reset.on_click(back)
     for control in controls.values():

@@ -69,6 +69,7 @@ def execute(notebook, folder, timeout):
         notebook, timeout=timeout, kernel_name="python3", record_timing=False,
         store_widget_state=False, coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # progress lines, no start-up warnings
     )
     try:
         client.execute()

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
 
@@ -64,3 +65,18 @@ def test_l1_by_hand():
     assert float(l1_loss(one, other)) == pytest.approx((2 + 0 + 0.25 + 1) / 4)
     assert float(l1_loss(other, one)) == float(l1_loss(one, other))
     assert float(l1_loss(one, one)) == 0
+
+
+def test_the_number_of_replicas_is_left_to_the_train_step(monkeypatch):
+    """Keras' loss classes divide by it; the step would then divide the adversarial part twice."""
+    class Two:
+        num_replicas_in_sync = 2
+
+    losses = [
+        lambda: adversarial_loss(logits(0.5, 3)),
+        lambda: discriminator_loss(logits(1), logits(2)),
+        lambda: l1_loss(logits(1), logits(2)),
+    ]
+    alone = [float(loss()) for loss in losses]
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: Two())
+    assert [float(loss()) for loss in losses] == alone

@@ -1,7 +1,12 @@
 """helpers.pairs: what is found, how it is split, and one sentence for each kind of bad folder."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
+from helpers.env import ROOT
 from helpers.pairs import Pair, PairError, find_pairs, images_in, report, split_by_scene
 
 
@@ -61,7 +66,7 @@ BAD = {
         ["hazy/tower_0.9_1.2.jpg", "hazy/mill.jpg", "clear/tower.jpg"], "hazy/mill.jpg",
         "add it, or remove the hazy one",
     ),
-    "empty-hazy-folder": (["hazy/notes.txt", "clear/a.jpg"], "hazy", "put .jpg or .png files there"),
+    "empty-hazy-folder": (["hazy/notes.txt", "clear/a.jpg"], "hazy", "put .jpg or .png"),
     "empty-clear-folder": (["hazy/a.jpg", "clear/notes.txt"], "clear", "put .jpg or .png"),
     "missing-clear-folder": (["hazy/a.jpg"], "clear", "no such folder; check the path"),
     "missing-hazy-folder": (["clear/a.jpg"], "hazy", "no such folder; check the path"),
@@ -94,7 +99,9 @@ def made_up(scenes, versions=3):
     return [Pair(f"{s}_{v}", f"s{s}", f"s{s}") for s in range(scenes) for v in range(versions)]
 
 
-@pytest.mark.parametrize("scenes, share, held", [(10, 0.2, 2), (2, 0.2, 1), (3, 0.99, 2), (5, 0, 1)])
+@pytest.mark.parametrize(
+    "scenes, share, held", [(10, 0.2, 2), (2, 0.2, 1), (3, 0.99, 2), (5, 0, 1)]
+)
 def test_split_by_scene(scenes, share, held):
     pairs = made_up(scenes)
     training, validation = split_by_scene(pairs, share)
@@ -113,6 +120,23 @@ def test_split_does_not_depend_on_the_order():
     pairs = made_up(20)
     scenes = [{p.scene for p in split_by_scene(order)[1]} for order in (pairs, pairs[::-1])]
     assert scenes[0] == scenes[1]
+
+
+SPLIT = """
+from helpers.pairs import Pair, split_by_scene
+held = split_by_scene([Pair(str(n), "", f"scene {n}") for n in range(30)])[1]
+print(sorted(pair.scene for pair in held))
+"""
+
+
+def test_split_is_the_same_in_every_process():
+    """Python orders sets of strings anew in each process; the split must not follow."""
+    said = {
+        subprocess.check_output([sys.executable, "-c", SPLIT], cwd=ROOT, text=True,
+                                env={**os.environ, "PYTHONHASHSEED": seed})
+        for seed in ("1", "2", "3")
+    }
+    assert len(said) == 1
 
 
 def test_one_scene_cannot_be_split():

@@ -1,0 +1,280 @@
+"""The committed sample data: rebuilt, believable, listed with a licence, and small enough."""
+
+import csv
+import sys
+import tomllib
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from helpers.data import load_depth, load_image, load_pair
+from helpers.env import ROOT, SAMPLE_DATA
+from helpers.haze import add_haze, transmission
+from helpers.metrics import psnr
+from helpers.pairs import find_pairs
+
+SPLITS = ("train", "validation", "test")
+FREE = {"CC0-1.0", "LicenseRef-Public-Domain", "CC-BY-2.0", "CC-BY-4.0", "CC-BY-SA-4.0"}
+
+
+def stems(folder, pattern="*"):
+    return sorted(p.stem for p in (SAMPLE_DATA / folder).glob(pattern))
+
+
+def table():
+    with open(SAMPLE_DATA / "photographs.tsv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+CLEAR = [(split, scene) for split in SPLITS for scene in stems(f"{split}/clear")]
+REAL = stems("real/hazy")
+each_clear = pytest.mark.parametrize("split, scene", CLEAR, ids=[s for _, s in CLEAR])
+
+
+@pytest.fixture(scope="module")
+def samples():
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        import make_samples
+    finally:
+        sys.path.remove(str(ROOT / "scripts"))
+    return make_samples
+
+
+def hazy_files(split, scene):
+    """{path: (airlight, beta)} of a scene's hazy versions, from their names."""
+    found = {}
+    for path in (SAMPLE_DATA / split / "hazy").glob(f"{scene}_*.jpg"):
+        name, airlight, beta = path.stem.rsplit("_", 2)
+        if name == scene:
+            found[path] = float(airlight), float(beta)
+    return found
+
+
+# Number, split and size.
+
+
+def test_there_are_enough():
+    count = {split: len(stems(f"{split}/clear")) for split in SPLITS}
+    assert sum(count.values()) >= 28
+    assert count["validation"] >= 5 and count["test"] >= 5
+    assert len(REAL) >= 4
+
+
+def test_no_scene_is_in_two_splits():
+    scenes = [scene for _, scene in CLEAR] + REAL
+    assert len(scenes) == len(set(scenes))
+    for split in SPLITS:
+        assert {p.scene for p in find_pairs(SAMPLE_DATA / split)} == set(stems(f"{split}/clear"))
+
+
+def test_no_photograph_is_in_two_splits():
+    """Not under another name either: small grey copies of all photographs differ."""
+    small = {
+        path: np.asarray(Image.open(path).convert("L").resize((16, 16)), float)
+        for path in [*SAMPLE_DATA.glob("*/clear/*.jpg"), *SAMPLE_DATA.glob("real/hazy/*.jpg")]
+    }
+    paths = list(small)
+    for i, one in enumerate(paths):
+        for other in paths[i + 1:]:
+            alike = np.corrcoef(small[one].ravel(), small[other].ravel())[0, 1]
+            assert alike < 0.98, f"{one} and {other}"
+
+
+def test_photographs_depth_and_pairs_take_at_most_15_mb():
+    files = [p for p in SAMPLE_DATA.rglob("*") if p.is_file()]
+    size = sum(p.stat().st_size for p in files if "weights" not in p.relative_to(SAMPLE_DATA).parts)
+    assert size <= 15e6, f"{size / 1e6:.1f} MB"
+
+
+def test_no_file_is_left_over():
+    """Every picture belongs to a photograph of the table, and nothing else lies about."""
+    scenes = {(row["split"], row["id"]) for row in table()}
+    for path in SAMPLE_DATA.glob("*/*/*"):
+        split, kind = path.relative_to(SAMPLE_DATA).parts[:2]
+        if split == "weights":
+            continue
+        scene = path.stem.rsplit("_", 2)[0] if kind == "hazy" and split != "real" else path.stem
+        assert (split, scene) in scenes, path
+        assert kind in ("clear", "hazy", "depth", "sky"), path
+        assert path.suffix == (".png" if kind in ("depth", "sky") else ".jpg"), path
+    sketches = {p.stem for p in (SAMPLE_DATA / "scenes").iterdir()}
+    assert sketches <= {scene for _, scene in scenes}
+
+
+# Every scene.
+
+
+@each_clear
+def test_scene_is_complete(split, scene):
+    clear = load_image(SAMPLE_DATA / split / "clear" / f"{scene}.jpg")
+    shape = clear.shape[:2]
+    assert max(shape) >= 384 and min(shape) >= 288
+    depth = load_depth(SAMPLE_DATA / split / "depth" / f"{scene}.png")
+    assert depth.shape == shape
+    assert depth.min() > 0 and depth.max() <= 5
+    with Image.open(SAMPLE_DATA / split / "sky" / f"{scene}.png") as sky:
+        assert sky.mode == "1" and sky.size == shape[::-1]
+    versions = hazy_files(split, scene)
+    assert len(versions) >= 3
+    assert all(0.5 <= airlight <= 1 for airlight, _ in versions.values())
+    assert (SAMPLE_DATA / "scenes" / f"{scene}.toml").is_file()
+
+
+@each_clear
+def test_haze_is_believable(split, scene):
+    """Of the sky's own light a tenth at most is left, and it is behind everything else."""
+    depth = load_depth(SAMPLE_DATA / split / "depth" / f"{scene}.png")
+    sky = np.asarray(Image.open(SAMPLE_DATA / split / "sky" / f"{scene}.png"))
+    # The mask ends where a pixel is half sky, and there the light is mixed too: silhouettes, and
+    # the bare twigs of Schwerin, which are 5 % even of this inner part.
+    inner = ndimage.binary_erosion(sky, iterations=3)
+    if sky.any():
+        for path, (_, beta) in hazy_files(split, scene).items():
+            assert np.median(transmission(depth[sky], beta)) <= 0.1, path
+            least = 0.94 if scene == "schwerin" else 0.99
+            assert np.mean(transmission(depth[inner], beta) <= 0.1) >= least, path
+        assert np.median(depth[sky]) >= depth[~sky].max() * 0.95
+    assert np.ptp(depth[~sky]) > 0.2, "a scene is no flat board"
+
+
+@each_clear
+def test_hazy_versions_follow_from_the_committed_depth(split, scene):
+    clear = load_image(SAMPLE_DATA / split / "clear" / f"{scene}.jpg")
+    depth = load_depth(SAMPLE_DATA / split / "depth" / f"{scene}.png")
+    for path, (airlight, beta) in hazy_files(split, scene).items():
+        expected = add_haze(clear, transmission(depth, beta), airlight)
+        hazy = load_image(path)
+        assert psnr(hazy, expected) > 30, f"{path}: more than JPEG's loss"
+        assert abs(np.mean(hazy - expected)) < 0.002, path
+
+
+@pytest.mark.parametrize("scene", REAL)
+def test_real_photographs_have_a_sky_mask(scene):
+    photograph = load_image(SAMPLE_DATA / "real" / "hazy" / f"{scene}.jpg")
+    with Image.open(SAMPLE_DATA / "real" / "sky" / f"{scene}.png") as sky:
+        assert sky.mode == "1" and sky.size == photograph.shape[1::-1]
+        assert np.asarray(sky).any()
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_haze_is_neither_a_whiff_nor_a_wall(split):
+    values = [psnr(*load_pair(pair)) for pair in find_pairs(SAMPLE_DATA / split)]
+    assert 12 <= np.mean(values) <= 17, f"mean {np.mean(values):.2f} dB"
+    assert min(values) > 7 and max(values) < 25
+
+
+# Sources and licences.
+
+
+def test_every_photograph_is_listed_once():
+    rows = table()
+    assert len({row["id"] for row in rows}) == len(rows)
+    listed = sorted((row["split"], row["id"]) for row in rows)
+    assert listed == sorted(CLEAR + [("real", scene) for scene in REAL])
+
+
+def test_every_photograph_has_author_licence_and_source():
+    readme = (SAMPLE_DATA / "README.md").read_text(encoding="utf-8")
+    for row in table():
+        texts = [row[k] for k in ("title", "original", "author", "changes")]
+        assert all(text and text.strip() for text in texts), row
+        assert row["licence"] in FREE, row
+        assert row["source"].startswith("https://"), row
+        start = f"| {row['id']} | {row['split']} | {row['title']} | {row['author']} |"
+        line = next((x for x in readme.splitlines() if x.startswith(start)), None)
+        assert line, f"README.md has no line that starts with {start}"
+        assert row["source"] in unquote(line) or row["source"] in line, row
+        assert row["licence"].removeprefix("LicenseRef-").replace("-", " ").lower() in (
+            line.replace("-", " ").lower()), row
+
+
+def test_readme_counts_right():
+    readme = (SAMPLE_DATA / "README.md").read_text(encoding="utf-8")
+    for split in (*SPLITS, "real"):
+        count = len(stems(f"{split}/{'hazy' if split == 'real' else 'clear'}"))
+        assert f"| `{split}/` | {count} |" in readme
+    assert f"{len(table())} free photographs" in readme
+
+
+# Rebuilt from photographs and sketches.
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L") if image.mode == "1" else image, "float64") / (
+            65535 if image.mode.startswith("I") else 255
+        )
+
+
+@pytest.mark.parametrize("scene", ["neuschwanstein", "pont-du-gard", "statue-of-liberty"])
+def test_rebuilt_within_two_levels(samples, tmp_path, scene):
+    samples.build_scene(scene, tmp_path)
+    rebuilt = sorted(p for p in tmp_path.rglob("*") if p.is_file())
+    split = samples.photographs()[scene]["split"]
+    committed = [p for kind in ("depth", "sky", "hazy")
+                 for p in (SAMPLE_DATA / split / kind).glob(f"{scene}[._]*")]
+    assert [p.relative_to(tmp_path) for p in rebuilt] == sorted(
+        p.relative_to(SAMPLE_DATA) for p in committed)
+    assert len(rebuilt) >= 5
+    for path in rebuilt:
+        other = pixels(SAMPLE_DATA / path.relative_to(tmp_path))
+        difference = np.abs(pixels(path) - other)
+        if path.parent.name == "sky":  # black or white: rounding may turn a pixel over
+            assert np.mean(difference > 0) < 1e-3, path
+        else:
+            assert difference.max() <= 2 / 255, path
+
+
+def test_building_leaves_the_committed_files_alone(samples, tmp_path):
+    """A real photograph has a sky mask only, and that is all that is written."""
+    scene = REAL[0]
+    before = {p: p.stat().st_mtime_ns for p in SAMPLE_DATA.rglob("*") if p.is_file()}
+    assert samples.build_scene(scene, tmp_path) == []
+    assert [p.name for p in tmp_path.rglob("*.*")] == [f"{scene}.png"]
+    assert {p: p.stat().st_mtime_ns for p in SAMPLE_DATA.rglob("*") if p.is_file()} == before
+
+
+def test_versions_do_not_depend_on_the_pixels(samples):
+    sketch = {"haze": {}}
+    assert samples.haze_versions("mill", sketch) == samples.haze_versions("mill", sketch)
+    strong = samples.haze_versions("mill", {"haze": {"strength": 2.0}})
+    assert [b for _, b in strong] > [b for _, b in samples.haze_versions("mill", sketch)]
+    assert all(np.exp(-5 * b) <= 0.1 for _, b in samples.haze_versions("mill", sketch))
+
+
+GOOD = '[ground]\nhorizon = 0.5\n[[layer]]\npoints = [[0, 0], [1, 0], [1, 1]]\ndistance = 1.0\n'
+BAD_SKETCHES = {
+    "missing": (None, "no such sketch"),
+    "no-toml": ("[ground\n", "not valid TOML"),
+    "unknown-table": (GOOD + "[fog]\n", "unknown table [fog]"),
+    "unknown-key": (GOOD + "colour = 1\n", "unknown key 'colour'"),
+    "two-points": (GOOD.replace(", [1, 1]", ""), "3 or more points"),
+    "no-distance": (GOOD.replace("distance = 1.0\n", ""), "either distance or foot"),
+    "both": (GOOD + "foot = 0.5\n", "either distance or foot"),
+    "layer-not-a-list": ("[layer]\ndistance = 1\n", "write [[layer]]"),
+}
+
+
+@pytest.mark.parametrize("text, problem", BAD_SKETCHES.values(), ids=BAD_SKETCHES)
+def test_bad_sketch(samples, tmp_path, text, problem):
+    path = tmp_path / "mill.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(samples.SketchError) as error:
+        samples.read_sketch(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ") and problem in message and "\n" not in message
+
+
+def test_all_sketches_can_be_read(samples):
+    for path in (SAMPLE_DATA / "scenes").glob("*.toml"):
+        assert samples.read_sketch(path).keys() >= tomllib.loads(path.read_text()).keys()
+
+
+def test_unknown_scene(samples):
+    with pytest.raises(samples.SketchError, match="no photograph has the id 'atlantis'"):
+        samples.scene_parts("atlantis")

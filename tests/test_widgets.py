@@ -1,0 +1,114 @@
+"""helpers.widgets without a browser: what is rendered, when, and how often."""
+
+import io
+
+import ipywidgets
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers import widgets
+
+
+class Render:
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, **values):
+        self.calls.append(values)
+        level = 0.5 if "level" not in values else values["level"]
+        return np.full((8, 8, 3), level), f"level {level:.2f}"
+
+
+def parts(panel):
+    *controls, reset, picture, numbers = panel.children
+    return controls, reset, picture, numbers
+
+
+def level_of(picture):
+    return np.asarray(Image.open(io.BytesIO(picture.value))).mean() / 255
+
+
+@pytest.fixture
+def render():
+    return Render()
+
+
+@pytest.fixture
+def panel(render):
+    return widgets.panel(
+        render,
+        scene=widgets.choice("scene", ["mill", "tower"], "tower"),
+        level=widgets.slider("level", 0.5, 0, 1, 0.1),
+    )
+
+
+def test_a_panel_starts_with_its_default_picture(panel, render):
+    controls, reset, picture, numbers = parts(panel)
+    assert render.calls == [{"scene": "tower", "level": 0.5}]
+    assert isinstance(picture, ipywidgets.Image) and isinstance(reset, ipywidgets.Button)
+    assert level_of(picture) == pytest.approx(0.5, abs=0.01)
+    assert "level 0.50" in numbers.value
+    assert [c.description for c in controls] == ["scene", "level"]
+
+
+def test_a_change_renders(panel, render):
+    (scene, level), _, picture, numbers = parts(panel)
+    level.value = 0.9
+    assert level_of(picture) == pytest.approx(0.9, abs=0.01) and "level 0.90" in numbers.value
+    scene.value = "mill"
+    assert render.calls[1:] == [{"scene": "tower", "level": 0.9}, {"scene": "mill", "level": 0.9}]
+
+
+def test_going_back_is_taken_from_the_cache(panel, render):
+    (_, level), _, picture, numbers = parts(panel)
+    level.value = 0.9
+    level.value = 0.5
+    assert len(render.calls) == 2
+    assert level_of(picture) == pytest.approx(0.5, abs=0.01) and "level 0.50" in numbers.value
+
+
+def test_reset(panel, render):
+    (scene, level), reset, picture, _ = parts(panel)
+    scene.value, level.value = "mill", 0.1
+    reset.click()
+    assert (scene.value, level.value) == ("tower", 0.5)
+    assert level_of(picture) == pytest.approx(0.5, abs=0.01)
+
+
+def test_reset_renders_once_at_most(panel, render):
+    (scene, level), reset, _, _ = parts(panel)
+    scene.value, level.value = "mill", 0.1
+    before = len(render.calls)
+    reset.click()
+    assert len(render.calls) == before, "the default picture is known; nothing between is shown"
+
+
+def test_the_cache_does_not_grow_forever(render):
+    panel = widgets.panel(render, level=widgets.slider("level", 0, 0, 1, 0.001))
+    (level,), *_ = parts(panel)
+    for n in range(250):
+        level.value = n / 1000
+    assert len(render.calls) == 250
+    level.value = 0
+    assert len(render.calls) == 251, "it was emptied in between"
+    level.value = 0.249
+    assert len(render.calls) == 251
+
+
+def test_slider():
+    found = widgets.slider("β", 1.0, 0, 4, 0.05)
+    assert (found.value, found.min, found.max, found.step) == (1.0, 0, 4, 0.05)
+    assert found.continuous_update and found.description == "β"
+
+
+@pytest.mark.parametrize("options", [["a", "b"], [("first", "a"), ("second", "b")]],
+                         ids=["names", "pairs"])
+def test_choice(options):
+    assert widgets.choice("x", options).value == "a", "something is always chosen"
+    assert widgets.choice("x", options, "b").value == "b"
+
+
+def test_frames_start_at_the_last():
+    found = widgets.frames("picture", [("1", 0), ("2", 10), ("3", 20)])
+    assert found.value == 20 and found.continuous_update
