@@ -1,6 +1,7 @@
 """Load trained weights and dehaze an image of any size. Taught in notebook 04."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -53,16 +54,38 @@ def load_generator(path):
     return generator
 
 
-def dehaze(generator, image, multiple=256):
+def _starts(length, size, stride):
+    """First pixels of tiles of ``size`` that cover ``length`` evenly, at most ``stride`` apart."""
+    count = max(1, math.ceil((length - size) / stride) + 1)
+    return np.linspace(0, length - size, count).round().astype(int)
+
+
+def dehaze(generator, image, size=256, stride=128):
     """Run a generator on one RGB image in [0, 1] of any size; returns the same shape and range.
 
-    The image is continued by reflection to multiples of ``multiple`` pixels, which the U-Net's
-    levels need, and cut back afterwards. Inference mode: no dropout, stored batch statistics.
-    Notebook 04.
+    The network sees what it was trained on, squares of ``size`` pixels (a multiple of 256 for the
+    eight levels of the U-Net). They overlap, ``stride`` pixels apart, and are blended with weights
+    that fall to the rim, so that no border shows. An image below ``size`` is continued by
+    reflection. Inference mode: no dropout, stored batch statistics. Notebook 04.
     """
     height, width = image.shape[:2]
-    extra = [(-height) % multiple, (-width) % multiple, 0]
-    padded = np.pad(image, [(e // 2, e - e // 2) for e in extra], mode="symmetric")
-    out = generator(normalise(padded[None]), training=False)[0]
-    top, left = extra[0] // 2, extra[1] // 2
-    return denormalise(out)[top:top + height, left:left + width]
+    extra = [(0, max(0, size - height)), (0, max(0, size - width)), (0, 0)]
+    padded = np.pad(image, extra, mode="symmetric")
+    rim = np.sin((np.arange(size) + 0.5) / size * np.pi) ** 2 + 1e-3
+    weight = (rim[:, None] * rim)[..., None].astype("float32")
+    total, weights = np.zeros_like(padded), np.zeros_like(padded[..., :1])
+    columns = _starts(padded.shape[1], size, stride)
+    for top in _starts(padded.shape[0], size, stride):
+        rows = slice(top, top + size)
+        tiles = np.stack([padded[rows, left:left + size] for left in columns])
+        for left, tile in zip(columns, _in_batches(generator, tiles), strict=True):
+            total[rows, left:left + size] += weight * tile
+            weights[rows, left:left + size] += weight
+    return denormalise(total / weights)[:height, :width]
+
+
+def _in_batches(generator, tiles, batch=8):
+    """Outputs in [-1, 1] of the generator on tiles (count, size, size, 3) in [0, 1]."""
+    for first in range(0, len(tiles), batch):
+        out = generator(normalise(tiles[first:first + batch]), training=False)
+        yield from np.asarray(out, "float32")

@@ -12,14 +12,15 @@ from helpers import env
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
 from helpers.metrics import psnr
 from helpers.models import patchgan, unet
-from helpers.runs import RunError, load_frames, open_run  # noqa: F401 (notebooks take them here)
+from helpers.runs import RunError
 
 
 @dataclass(frozen=True)
 class Settings:
     """All that decides a run. Two runs with equal settings and pairs train the same network.
 
-    ``width``, ``size``, ``batch``, ``steps`` and ``precision`` as in :class:`helpers.env.Profile`.
+    ``width``, ``size``, ``batch``, ``steps`` and ``precision`` as in :class:`helpers.env.Profile`;
+    ``learning_rate`` is the generator's.
     The switches: ``adversarial`` (train against a discriminator), ``l1`` (the weight lambda of the
     L1 loss), ``conditional`` (the discriminator sees the hazy image), ``skips`` (the U-Net's).
     """
@@ -31,7 +32,8 @@ class Settings:
     steps: int
     precision: str
     seed: int = 0
-    learning_rate: float = 2e-4
+    learning_rate: float = 2e-3
+    discriminator_rate: float = 2e-4
     adversarial: bool = True
     l1: float = 100.0
     conditional: bool = True
@@ -68,9 +70,9 @@ def build(settings):
         patchgan(settings.width, settings.conditional),
     )
     optimizers = []
-    for network in networks:
-        rate = LinearDecay(settings.learning_rate, settings.steps)
-        adam = keras.optimizers.Adam(rate, beta_1=0.5)
+    rates = settings.learning_rate, settings.discriminator_rate
+    for network, rate in zip(networks, rates, strict=True):
+        adam = keras.optimizers.Adam(LinearDecay(rate, settings.steps), beta_1=0.5)
         if settings.precision == "mixed_float16":  # small gradients would round to zero
             adam = keras.optimizers.LossScaleOptimizer(adam)
         adam.build(network.trainable_variables)

@@ -3,6 +3,7 @@
     python scripts/make_samples.py [ID ...]         rebuild all derived files, or those of some ids
     python scripts/make_samples.py --preview ID     look at it: writes build/samples/ID.png only
         [--zoom 0.3 0 0.7 0.4]                      enlarge left, top, right, bottom
+    python scripts/make_samples.py readme           only the lists in sample_data/README.md
     python scripts/make_samples.py import FOLDER    once: originals -> sample_data/<split>/clear/
 
 What is written by hand: `sample_data/photographs.tsv` and one sketch a photograph,
@@ -11,7 +12,8 @@ top left. Distances have no unit: at 1 and beta 1 haze takes 63 % of the light. 
 middle 0.5-1.2, far hills 1.5-2.5, sky 5.
 
     [ground]               # everything that is neither sky nor a layer, water too
-    horizon = 0.44         # y of the horizon, or [left, right]; may lie above the picture
+    horizon = 0.44         # y of the horizon, or [left, right]; may lie above the picture, not
+                           # below it
     near = 0.3             # distance at the bottom edge; grows as 1 / (y - horizon) ...
     far = 2.2              # ... up to this
 
@@ -45,9 +47,11 @@ random numbers, so that other library versions give the same picture to within r
 import argparse
 import csv
 import io
+import re
 import sys
 import tomllib
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +64,7 @@ sys.path.insert(0, str(ROOT))
 from helpers.haze import add_haze, box_mean, transmission  # noqa: E402
 
 DATA = ROOT / "sample_data"
+NOISE = 2 / 255  # standard deviation of the sensor's noise in the hazy versions
 SKY = 5.0  # distance of the sky, and the largest one a depth file can hold
 KEYS = {
     "ground": {"horizon", "near", "far"},
@@ -107,6 +112,9 @@ def read_sketch(path):
             ):
                 raise SketchError(f"{where}: needs points, and either distance or foot.")
     ground = {"horizon": 0.5, "near": 0.3, "far": 2.0} | sketch.get("ground", {})
+    horizon = np.ravel(ground["horizon"]).astype(object)
+    if len(horizon) not in (1, 2) or not all(type(y) in (int, float) and y < 1 for y in horizon):
+        raise SketchError(f"{path}: ground: the horizon is a number below 1 (the bottom), or two.")
     return {"layer": [], "haze": {}, "sky": None} | sketch | {"ground": ground}
 
 
@@ -306,7 +314,9 @@ def bytes_of(picture):
 
 
 def scene_parts(scene, data=DATA):
-    """All of a scene: dict with split, clear, sketch, depth (as stored), sky, hazy {name: RGB}."""
+    """All of a scene: dict with split, clear, sketch, hazy {name: RGB}, and of the shape
+    (height, width): code and depth as stored, sky (its part in 0..1) and mask (surely sky).
+    """
     rows = photographs(data)
     if scene not in rows:
         raise SketchError(f"{data / 'photographs.tsv'}: no photograph has the id {scene!r}.")
@@ -317,9 +327,15 @@ def scene_parts(scene, data=DATA):
     # Steps of 32 in 65535 (0.0024) are 11 bits: finer ones only cost bytes.
     code = np.minimum(np.round(depth / SKY * 65535 / 32) * 32, 65535).astype("uint16")
     depth, hazy = code / 65535 * SKY, {}
+    # Of a pixel that is part tower, part sky, the tower would shine through thin haze.
+    mask = sky >= 0.8
     for airlight, beta in haze_versions(scene, sketch) if split != "real" else []:
+        mask &= transmission(depth, beta) <= 0.1
         picture = add_haze(clear, transmission(depth, beta), airlight)
-        hazy[f"{scene}_{airlight:.2f}_{beta:.2f}.jpg"] = picture
+        name = f"{scene}_{airlight:.2f}_{beta:.2f}.jpg"
+        # A camera adds its noise behind the haze; methods that stretch contrast stretch it, too.
+        noise = np.random.default_rng(zlib.crc32(name.encode())).normal(0, NOISE, picture.shape)
+        hazy[name] = (picture + noise).astype("float32")
     return {
         "split": split,
         "clear": clear,
@@ -327,6 +343,7 @@ def scene_parts(scene, data=DATA):
         "code": code,
         "depth": depth,
         "sky": sky,
+        "mask": mask,
         "hazy": hazy,
     }
 
@@ -335,7 +352,7 @@ def build_scene(scene, out_dir=DATA, data=DATA):
     """Write the derived files of a scene under ``out_dir``; returns the PSNRs of its versions."""
     parts = scene_parts(scene, data)
     out = Path(out_dir) / parts["split"]
-    write(out / "sky" / f"{scene}.png", Image.fromarray(bytes_of(parts["sky"] >= 0.5)).convert("1"))
+    write(out / "sky" / f"{scene}.png", Image.fromarray(bytes_of(parts["mask"])).convert("1"))
     if parts["split"] == "real":
         return []
     write(out / "depth" / f"{scene}.png", parts["code"])
@@ -425,9 +442,59 @@ def import_photographs(originals, data=DATA):
         write(folder / f"{scene}.jpg", picture, quality=88 if real else 92)
 
 
+LICENCES = {
+    "CC0-1.0": "publicdomain/zero/1.0/",
+    "CC-BY-2.0": "licenses/by/2.0/",
+    "CC-BY-4.0": "licenses/by/4.0/",
+    "CC-BY-SA-4.0": "licenses/by-sa/4.0/",
+}
+SITES = {"wikimedia": "Wikimedia Commons", "flickr": "Flickr", "lomiri": "lomiri-wallpapers"}
+
+
+def table_line(row):
+    """A line of the table of sources from a row of photographs.tsv."""
+    licence = "public domain"
+    if row["licence"] in LICENCES:
+        address = f"https://creativecommons.org/{LICENCES[row['licence']]}"
+        licence = f"[{row['licence']}]({address})"
+    source = row["source"].replace("(", "%28").replace(")", "%29")
+    site = next((name for part, name in SITES.items() if part in source), row["id"])
+    cells = [row[key] for key in ("id", "split", "title", "author")]
+    return "| " + " | ".join([*cells, licence, f"[{site}]({source})", row["changes"]]) + " |"
+
+
+def refresh_readme(text, rows):
+    """The text of sample_data/README.md with its numbers, list and table made anew from rows."""
+    splits = ("train", "validation", "test", "real")
+    rows = sorted(rows, key=lambda row: (splits.index(row["split"]), row["id"]))
+    shared = ", ".join(f"`{row['id']}`" for row in rows if "-SA-" in row["licence"])
+    rules = [
+        (r"^\d+(?= free photographs)", str(len(rows))),
+        (r"(?<=CC-BY-SA-4\.0 \()[^)]+", shared),
+    ]
+    for split, count in Counter(row["split"] for row in rows).items():
+        rules.append((rf"^(\| `{split}/` \| )\d+", rf"\g<1>{count}"))
+    table = "\n".join(table_line(row) for row in rows)
+    rules.append((r"(^\| id \| split \|.*\n\|[-|]+\|\n)(\|.*\n)*", lambda m: f"{m[1]}{table}\n"))
+    for pattern, new in rules:
+        text, times = re.subn(pattern, new, text, flags=re.MULTILINE)
+        if times != 1:
+            raise SketchError(f"sample_data/README.md: {times} places instead of one for {pattern}")
+    return text
+
+
+def write_readme(data=DATA):
+    """Bring sample_data/README.md in line with photographs.tsv."""
+    path = data / "README.md"
+    new = refresh_readme(path.read_text(encoding="utf-8"), photographs(data).values())
+    path.write_text(new, encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", metavar="ID", help="ids, or: import FOLDER; default all")
+    parser.add_argument(
+        "what", nargs="*", metavar="ID", help="ids, or: import FOLDER, or: readme; default all"
+    )
     parser.add_argument("--preview", action="store_true", help="draw build/samples/ID.png only")
     parser.add_argument(
         "--zoom",
@@ -441,6 +508,8 @@ def main():
     try:
         if arguments.what[:1] == ["import"] and len(arguments.what) == 2:
             return import_photographs(arguments.what[1])
+        if arguments.what == ["readme"]:
+            return write_readme()
         values = []
         for scene in arguments.what or photographs():
             if arguments.preview:
@@ -449,6 +518,8 @@ def main():
             new = build_scene(scene)
             values += new
             print(scene, " ".join(f"{v:.1f}" for v in new))
+        if not arguments.what and not arguments.preview:
+            write_readme()
         if values:
             print(
                 f"{len(values)} pairs, PSNR {np.mean(values):.1f} dB on average, "

@@ -21,6 +21,7 @@ MANIFEST = {  # function: (notebook, module of helpers)
     "unet": ("02", "models"),
     "patchgan": ("02", "models"),
     "receptive_field": ("02", "models"),
+    "cross_entropy": ("03", "losses"),
     "discriminator_loss": ("03", "losses"),
     "adversarial_loss": ("03", "losses"),
     "l1_loss": ("03", "losses"),

@@ -422,7 +422,8 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from helpers.data import training_batches
 from helpers.inference import dehaze
 from helpers.pairs import find_pairs
-from helpers.training import Settings, build, open_run, train, train_step, watch
+from helpers.runs import open_run
+from helpers.training import Settings, build, train, train_step, watch
 
 pairs = find_pairs(env.SAMPLE_DATA / "validation")[:3]
 scene = "x", *np.random.default_rng(0).random((2, 64, 64, 3)).astype("float32")

@@ -1,0 +1,97 @@
+"""Draws docs/overview.jpg, the picture of the README, with the shipped weights.
+
+    python scripts/readme_figure.py                     three test scenes
+    python scripts/readme_figure.py --scenes petra ...  others, of the test or validation scenes
+    python scripts/readme_figure.py --runs runs         the newest finished run of that folder
+
+A row is one scene: hazy, dark channel prior, pix2pix, clear. Of a scene's hazy versions, the one
+with beta nearest to 1 is shown. Methods run on the whole image; the picture shows its middle.
+"""
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from helpers import env  # noqa: E402
+
+env.import_tensorflow()  # quietly, before another module does it
+from helpers.data import load_pair  # noqa: E402
+from helpers.haze import dark_channel_prior  # noqa: E402
+from helpers.inference import WeightsError, dehaze, find_weights, load_generator  # noqa: E402
+from helpers.pairs import find_pairs  # noqa: E402
+
+SCENES = ("pont-du-gard", "carcassonne", "taj-mahal")
+COLUMNS = ("hazy", "dark channel prior", "pix2pix", "clear")
+CELL, GAP, HEAD = (297, 198), 4, 30  # 4 * 297 + 3 * 4 = 1200 pixels across
+LARGEST = 250_000  # bytes
+
+
+def pair_of(scene):
+    """The pair of a test or validation scene whose beta is nearest to 1, or None."""
+    pairs = [
+        pair for split in ("test", "validation") for pair in find_pairs(env.SAMPLE_DATA / split)
+        if pair.scene == scene
+    ]
+    return min(pairs, key=lambda p: abs(float(p.hazy.stem.split("_")[-1]) - 1), default=None)
+
+
+def as_cell(image):
+    """The middle of an image in [0, 1] at the size of a cell."""
+    picture = Image.fromarray((image * 255).round().astype("uint8"))
+    return ImageOps.fit(picture, CELL, Image.Resampling.LANCZOS)
+
+
+def sheet(rows):
+    """Rows of images in [0, 1] under the names of the columns, as one picture."""
+    width = len(COLUMNS) * (CELL[0] + GAP) - GAP
+    canvas = Image.new("RGB", (width, HEAD + len(rows) * (CELL[1] + GAP) - GAP), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(17)
+    for column, name in enumerate(COLUMNS):
+        x = column * (CELL[0] + GAP)
+        draw.text((x + CELL[0] / 2, HEAD / 2), name, fill="#333333", font=font, anchor="mm")
+        for row, images in enumerate(rows):
+            canvas.paste(as_cell(images[column]), (x, HEAD + row * (CELL[1] + GAP)))
+    return canvas
+
+
+def save(picture, path):
+    """Write a JPEG of at most LARGEST bytes, in the best quality that allows it."""
+    for quality in range(92, 30, -2):
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=quality, optimize=True)
+        if buffer.tell() <= LARGEST:
+            break
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())
+    print(f"{path}: {picture.width}×{picture.height}, {buffer.tell() / 1000:.0f} kB, {quality=}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scenes", nargs="+", default=SCENES, metavar="ID")
+    parser.add_argument("--runs", type=Path, default=env.SAMPLE_DATA / "weights")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "overview.jpg")
+    options = parser.parse_args()
+    try:
+        folder = find_weights("pix2pix", options.runs)
+        generator = load_generator(folder / "generator.safetensors")
+    except WeightsError as error:
+        sys.exit(str(error))
+    rows = []
+    for scene in options.scenes:
+        pair = pair_of(scene)
+        if pair is None:
+            sys.exit(f"{scene}: no test or validation scene has this name; see sample_data/test.")
+        hazy, clear = load_pair(pair)
+        print(pair.hazy.name)
+        rows.append([hazy, dark_channel_prior(hazy)[0], dehaze(generator, hazy), clear])
+    save(sheet(rows), options.out)
+
+
+if __name__ == "__main__":
+    main()
