@@ -102,6 +102,16 @@ def split_by_scene(pairs, validation=0.2, seed=0):
     return [p for p in pairs if p.scene not in held], [p for p in pairs if p.scene in held]
 
 
+def one_per_scene(pairs):
+    """One pair of each scene, in order of the scenes: the first version of the first scene, the
+    second of the second, and so on, so that the hazes differ. Notebook 03.
+    """
+    scenes = {}
+    for pair in pairs:
+        scenes.setdefault(pair.scene, []).append(pair)
+    return [scenes[name][i % len(scenes[name])] for i, name in enumerate(sorted(scenes))]
+
+
 def report(pairs):
     """One line on what was found: pairs, scenes, and how many hazy versions a scene has."""
     versions = Counter(p.scene for p in pairs)

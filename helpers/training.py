@@ -33,7 +33,7 @@ class Settings:
     precision: str
     seed: int = 0
     learning_rate: float = 2e-3
-    discriminator_rate: float = 2e-4
+    discriminator_rate: float = 1e-4
     adversarial: bool = True
     l1: float = 100.0
     conditional: bool = True

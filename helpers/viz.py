@@ -159,8 +159,9 @@ def wipe(before, after, labels=("hazy", "dehazed"), alt="", width=720):
         'background:#fff;box-shadow:0 0 3px #000;pointer-events:none"></div>'
         f'<span style="{tag};line-height:1.4;left:8px">{left}</span>'
         f'<span style="{tag};line-height:1.4;right:8px">{right}</span>'
-        '<input type="range" data-lm-suppress-shortcuts="true" min="0" max="100" value="50" step="0.5" '
-        f'aria-label="edge between {left} and {right}, in percent from the left" '
+        # JupyterLab would take the arrow keys for itself but for the attribute data-lm-….
+        '<input type="range" data-lm-suppress-shortcuts="true" min="0" max="100" value="50" '
+        f'step="0.5" aria-label="edge between {left} and {right}, in percent from the left" '
         f'oninput="{move}" style="{cover};opacity:0;cursor:ew-resize;touch-action:pan-y">'
         "</div>"
     )

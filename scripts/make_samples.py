@@ -40,8 +40,9 @@ middle 0.5-1.2, far hills 1.5-2.5, sky 5.
 
 Only `[sky]` is used for the split `real`. Silhouettes follow the picture: in the band around an
 outline, and in `mixed` polygons, colour statistics of both sides nearby give a prior, and
-closed-form matting (Levin, Lischinski and Weiss 2008) the edge. All of it is linear algebra without
-random numbers, so that other library versions give the same picture to within rounding.
+closed-form matting (Levin, Lischinski and Weiss 2008) the edge. All of it is linear algebra, and
+the sensor's noise is seeded by the file's name, so that other library versions give the same
+picture to within rounding.
 """
 
 import argparse

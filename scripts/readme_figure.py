@@ -25,7 +25,7 @@ from helpers.haze import dark_channel_prior  # noqa: E402
 from helpers.inference import WeightsError, dehaze, find_weights, load_generator  # noqa: E402
 from helpers.pairs import find_pairs  # noqa: E402
 
-SCENES = ("pont-du-gard", "carcassonne", "taj-mahal")
+SCENES = ("pont-du-gard", "chichen-itza", "taj-mahal")
 COLUMNS = ("hazy", "dark channel prior", "pix2pix", "clear")
 CELL, GAP, HEAD = (297, 198), 4, 30  # 4 * 297 + 3 * 4 = 1200 pixels across
 LARGEST = 250_000  # bytes

@@ -16,7 +16,7 @@ class Render:
 
     def __call__(self, **values):
         self.calls.append(values)
-        level = 0.5 if "level" not in values else values["level"]
+        level = values.get("level", 0.5)
         return np.full((8, 8, 3), level), f"level {level:.2f}"
 
 
