@@ -90,7 +90,7 @@ def profile():
     if tf.config.list_physical_devices("GPU"):
         return Profile("GPU", width=64, size=256, batch=4, steps=4000, precision="mixed_float16")
     precision = "mixed_bfloat16" if has_bfloat16() else "float32"
-    return Profile("CPU", width=16, size=256, batch=4, steps=1200, precision=precision)
+    return Profile("CPU", width=16, size=256, batch=4, steps=1000, precision=precision)
 
 
 def runs_folder():

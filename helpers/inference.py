@@ -65,12 +65,14 @@ def dehaze(generator, image, size=256, stride=128):
 
     The network sees what it was trained on, squares of ``size`` pixels (a multiple of 256 for the
     eight levels of the U-Net). They overlap, ``stride`` pixels apart, and are blended with weights
-    that fall to the rim, so that no border shows. An image below ``size`` is continued by
-    reflection. Inference mode: no dropout, stored batch statistics. Notebook 04.
+    that fall to the rim, so that no border shows. Beforehand the image is continued by reflection:
+    a network is at its worst along the rim, where its convolutions see padding. Inference mode: no
+    dropout, stored batch statistics. Notebook 04.
     """
     height, width = image.shape[:2]
-    extra = [(0, max(0, size - height)), (0, max(0, size - width)), (0, 0)]
-    padded = np.pad(image, extra, mode="symmetric")
+    margin = size // 8
+    extra = [(margin, max(margin, size - n - margin)) for n in (height, width)]
+    padded = np.pad(image, [*extra, (0, 0)], mode="symmetric")
     rim = np.sin((np.arange(size) + 0.5) / size * np.pi) ** 2 + 1e-3
     weight = (rim[:, None] * rim)[..., None].astype("float32")
     total, weights = np.zeros_like(padded), np.zeros_like(padded[..., :1])
@@ -81,7 +83,8 @@ def dehaze(generator, image, size=256, stride=128):
         for left, tile in zip(columns, _in_batches(generator, tiles), strict=True):
             total[rows, left:left + size] += weight * tile
             weights[rows, left:left + size] += weight
-    return denormalise(total / weights)[:height, :width]
+    inside = (slice(margin, margin + height), slice(margin, margin + width))
+    return denormalise((total / weights)[inside])
 
 
 def _in_batches(generator, tiles, batch=8):

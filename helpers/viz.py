@@ -57,7 +57,8 @@ def grid(rows, titles=None, labels=None, cmap="magma", width=12.0):
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
             if c < len(row):
-                axis.imshow(row[c], cmap=cmap, vmin=0 if row[c].ndim == 3 else None)
+                # A resized white may be a rounding error above 1, which imshow complains about.
+                axis.imshow(np.clip(row[c], 0, 1) if row[c].ndim == 3 else row[c], cmap=cmap)
             if titles and r == 0 and c < len(titles):
                 axis.set_title(titles[c], fontsize=11, color=INK)
         if labels:

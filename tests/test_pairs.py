@@ -3,11 +3,20 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from helpers.env import ROOT
-from helpers.pairs import Pair, PairError, find_pairs, images_in, report, split_by_scene
+from helpers.pairs import (
+    Pair,
+    PairError,
+    find_pairs,
+    images_in,
+    one_per_scene,
+    report,
+    split_by_scene,
+)
 
 
 def folder_with(root, *names):
@@ -147,3 +156,8 @@ def test_one_scene_cannot_be_split():
 def test_report():
     assert report(made_up(4)) == "12 pairs of 4 scenes, 3 hazy versions each"
     assert report(made_up(4)[:-1]) == "11 pairs of 4 scenes, 2 to 3 hazy versions each"
+
+
+def test_one_per_scene_takes_each_scene_once_and_turns_through_the_versions():
+    pairs = [Pair(Path(f"{s}{v}"), Path(s), s) for s in "cab" for v in (0, 1)]
+    assert [p.hazy.name for p in one_per_scene(pairs)] == ["a0", "b1", "c0"]
