@@ -124,13 +124,14 @@ def train(step, batches, first, last, after_step):
         after_step(n, {name: float(loss) for name, loss in losses.items()})
 
 
-def watch(run, scenes, dehaze, panel, reports=20):
+def watch(run, scenes, dehaze, panel, reports=20, checkpoints=5):
     """Make the ``after_step`` function of :func:`train` for a run.
 
     Every ``steps / reports`` steps, and behind the first and the last one, it dehazes ``scenes``
     (a list of (name, hazy, clear), RGB in [0, 1]) by ``dehaze(generator, hazy)``, records the mean
-    PSNR, saves the pictures of the first three in ``frames/``, writes a checkpoint, and calls
-    ``panel(history, status, done, pictures)``, ``done`` being the part of the run in 0..1. Raises
+    PSNR, saves the pictures of the first three in ``frames/`` and calls ``panel(history, status,
+    done, pictures)``, ``done`` being the part of the run in 0..1. About ``checkpoints`` times, and
+    at the end, it writes a checkpoint (tens of megabytes, hence not each time). Raises
     :class:`RunError` when a loss is no longer a number. Notebook 03.
     """
     steps, first, start = run.settings.steps, run.step, time.monotonic()
@@ -154,7 +155,8 @@ def watch(run, scenes, dehaze, panel, reports=20):
         for picture, (name, _, _) in zip(results[:3], scenes, strict=False):
             pixels = Image.fromarray(np.round(picture * 255).astype("uint8"))
             pixels.save(run.folder / "frames" / f"{step:06}_{name}.jpg", quality=90)
-        run.save_checkpoint()
+        if step == steps or step // every % max(1, reports // checkpoints) == 0:
+            run.save_checkpoint()
         sums, count = {}, 0
         speed = (step - first) / max(time.monotonic() - start, 1e-3)
         minutes, seconds = divmod(round((steps - step) / speed), 60)

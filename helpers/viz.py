@@ -18,12 +18,18 @@ INK, HAZE, NETWORK, ACCENT = "#333333", "#8a97a6", "#1f77b4", "#d95f02"
 
 
 def _bundle(figure, alt):
-    """PNG of a figure with a description: what `display(..., raw=True)` takes."""
+    """A figure with its description, as `display(..., raw=True)` takes it.
+
+    Photographs are stored as JPEG, which keeps a notebook small; drawings as PNG.
+    """
+    kind = "jpeg" if any(axis.images for axis in figure.axes) else "png"
+    quality = {"pil_kwargs": {"quality": 88}} if kind == "jpeg" else {}
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80, bbox_inches="tight", facecolor="white")
+    figure.savefig(buffer, format=kind, dpi=80, bbox_inches="tight", facecolor="white", **quality)
     plt.close(figure)
-    data = {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": alt}
-    return data, {"image/png": {"alt": alt}}
+    kind = f"image/{kind}"
+    data = {kind: base64.b64encode(buffer.getvalue()).decode(), "text/plain": alt}
+    return data, {kind: {"alt": alt}}
 
 
 def show(figure, alt, handle=None):
@@ -87,8 +93,12 @@ def loss_figure(history, status="", done=None, pictures=None):
         axis.set_title(title, fontsize=11)
         axis.set_xlabel("step")
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].axhline(LOG2, color=INK, ls=":", lw=1, label="log 2")
-    axes[0].legend(fontsize=9)
+    if not axes[0].lines:
+        axes[0].set_title("no adversary", fontsize=11)
+        axes[0].set_axis_off()
+    else:
+        axes[0].axhline(LOG2, color=INK, ls=":", lw=1, label="log 2")
+        axes[0].legend(fontsize=9)
     top.suptitle(status + ("\n" if done is not None else ""), fontsize=11, color=INK)
     if done is not None:
         for part, colour in ((1, "#dddddd"), (done, NETWORK)):

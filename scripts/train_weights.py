@@ -3,10 +3,10 @@
     python scripts/train_weights.py            (make weights; about 5 minutes on two CPU cores)
 
 Data: sample_data/train only, so the weights are as free as the photographs. The recipe is that of
-notebook 03 with 1,200 steps instead of 1,000. An interrupted run goes on where it stopped; its folder is
-build/runs/weights/. What is shipped of it lies in sample_data/weights/<name>/: the generator in
-half precision, the history and the settings; of pix2pix also the pictures of three validation
-scenes through training.
+notebook 03 with 1,200 steps instead of 1,000. An interrupted run goes on where it stopped; its
+folder is build/runs/weights/. What is shipped of it lies in sample_data/weights/<name>/: the
+generator in half precision, the history and the settings; of pix2pix also the pictures of three
+validation scenes through training.
 """
 
 import shutil

@@ -60,11 +60,23 @@ def test_dehaze_continues_by_reflection():
     image = picture(300, 260)
     seen = []
     dehaze(lambda x, training: seen.append(x) or x, image)
-    padded = (seen[0][0] + 1) / 2
-    top, left = (512 - 300) // 2, (512 - 260) // 2
-    assert np.allclose(padded[top - 1, left : left + 260], image[0], atol=1e-6)
-    assert np.allclose(padded[top + 301, left : left + 260], image[298], atol=1e-6)
-    assert np.allclose(padded[top : top + 300, left - 2], image[:, 1], atol=1e-6)
+    first = (seen[0][0] + 1) / 2  # the upper left tile; the picture begins 32 pixels inside
+    assert np.allclose(first[32:, 32:], image[:224, :224], atol=1e-6)
+    assert np.allclose(first[31, 32:], image[0, :224], atol=1e-6)
+    assert np.allclose(first[30, 32:], image[1, :224], atol=1e-6)
+    assert np.allclose(first[32:, 30], image[:224, 1], atol=1e-6)
+
+
+def test_tiles_blend_without_a_border():
+    """Tiles that differ in brightness: no step between neighbours beyond the blending's own."""
+    count = iter(range(1000))
+
+    def uneven(x, training):
+        return np.stack([np.full_like(tile, 0.1 * (next(count) % 2)) for tile in x])
+
+    out = dehaze(uneven, picture(600, 700)).mean(axis=-1)
+    assert np.abs(np.diff(out, axis=0)).max() < 0.003
+    assert np.abs(np.diff(out, axis=1)).max() < 0.003
 
 
 def test_dehaze_clips():
