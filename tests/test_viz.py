@@ -177,8 +177,8 @@ def test_show_gives_a_description(monkeypatch):
     viz.show(figure, "A castle in haze.")
     ((bundle,), options) = shown[0]
     assert bundle["text/plain"] == "A castle in haze."
-    assert options == {"raw": True, "metadata": {"image/png": {"alt": "A castle in haze."}}}
-    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert options == {"raw": True, "metadata": {"image/jpeg": {"alt": "A castle in haze."}}}
+    assert base64.b64decode(bundle["image/jpeg"]).startswith(b"\xff\xd8")
     assert not plt.fignum_exists(figure.number), "or a notebook would show it twice"
 
 
@@ -190,7 +190,19 @@ def test_show_replaces_in_a_handle(monkeypatch):
     monkeypatch.setattr(viz, "display", lambda *args, **options: pytest.fail("a second output"))
     handle = Handle()
     viz.show(viz.grid([[picture()]]), "alt", handle)
-    assert handle.seen[1] == {"raw": True, "metadata": {"image/png": {"alt": "alt"}}}
+    assert handle.seen[1] == {"raw": True, "metadata": {"image/jpeg": {"alt": "alt"}}}
+
+
+def test_a_drawing_is_stored_as_png(monkeypatch):
+    shown = []
+    monkeypatch.setattr(viz, "display", lambda bundle, **options: shown.append(bundle))
+    viz.show(viz.loss_figure(HISTORY), "curves")
+    assert base64.b64decode(shown[0]["image/png"]).startswith(b"\x89PNG")
+
+
+def test_a_run_without_adversary_says_so():
+    figure = viz.loss_figure([{"step": 1, "l1": 0.5}, {"step": 2, "l1": 0.4}])
+    assert figure.axes[0].get_title() == "no adversary" and not figure.axes[0].lines
 
 
 def test_grid():
