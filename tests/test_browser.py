@@ -189,10 +189,11 @@ def move(control, page, image):
         control.select_option(index=(control.evaluate("e => e.selectedIndex") + 1) % count)
         return changed()
     control.focus()
+    # aria-valuenow is rounded to one decimal; aria-valuetext is not.
     for key in ("ArrowLeft", "ArrowRight"):  # at one end of its range only one of them moves it
-        was = control.get_attribute("aria-valuenow")
+        was = control.get_attribute("aria-valuetext")
         control.press(key)  # once: a second picture would be taken for the next control's
-        if control.get_attribute("aria-valuenow") != was:
+        if control.get_attribute("aria-valuetext") != was:
             return changed()
     return False
 
@@ -252,4 +253,5 @@ def test_panels_and_wipes(name, lab, page, project):
         wipe.screenshot(path=SCREENSHOTS / f"{name}-{cell}.png")
 
     assert page.evaluate(STATE)["stderr"] == []
-    assert page.problems == []
+    # The Colab badge lies elsewhere, and the test needs no network.
+    assert [problem for problem in page.problems if "colab-badge.svg" not in problem] == []

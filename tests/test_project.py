@@ -135,7 +135,7 @@ def test_a_python_too_old_gets_one_sentence(bare_project):
     old.chmod(0o755)
     result = make(bare_project, "-s", "lab", path=str(bare_project / "bin"))
     assert result.returncode
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("make:")]
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("make")]
     assert len(lines) == 1
     assert "3.11, 3.12 or 3.13" in lines[0] and "Python 3.9.2" in lines[0]
 
