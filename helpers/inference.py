@@ -20,8 +20,8 @@ class WeightsError(ValueError):
 def find_weights(name, runs=None):
     """Folder of the newest finished run called ``name``, or of the weights that are shipped.
 
-    A folder holds ``generator.safetensors``, ``history.json`` and ``frames/``. Raises
-    :class:`WeightsError` if there is neither. Notebook 04.
+    A folder holds ``generator.safetensors`` and ``history.json``; of a run, and of the shipped
+    pix2pix, also ``frames/``. Raises :class:`WeightsError` if there is neither. Notebook 04.
     """
     finished = find_runs(name, runs or env.runs_folder(), finished=True)
     shipped = env.SAMPLE_DATA / "weights" / name
