@@ -9,7 +9,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebo
 # A .venv whose Python is gone (moved, upgraded) counts as not installed.
 $(shell $(PY) -c '' 2>/dev/null || rm -f $(VENV)/.installed $(VENV)/.installed-tests)
 
-.PHONY: help lab run notebooks test unit lint samples weights resolve stamp clean chromium
+.PHONY: help lab run notebooks test unit lint bench samples weights resolve stamp clean chromium
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -33,6 +33,12 @@ unit: $(VENV)/.installed-tests lint ## lint and the tests that take a minute or 
 
 lint: $(VENV)/.installed-tests ## ruff, over the notebooks too
 	$(PY) -m ruff check
+
+# The package that it installs is another dark channel prior, to measure ours beside.
+bench: $(VENV)/.installed ## measure seconds and memory, beside another dark channel prior
+	@$(PY) -c 'import adrishyam' 2>/dev/null || \
+	  $(PY) -m pip install -q --disable-pip-version-check -r scripts/bench-requirements.txt
+	@$(PY) scripts/bench.py $(BENCH)
 
 samples: $(VENV)/.installed-tests ## rebuild sample_data from clear photographs and scene files
 	$(PY) scripts/make_samples.py

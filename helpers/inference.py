@@ -1,16 +1,19 @@
-"""Load trained weights and dehaze an image of any size. Taught in notebook 04."""
+"""Load trained weights and dehaze an image of any size. Taught in notebooks 04 and 05."""
 
 import json
 import math
 from pathlib import Path
 
+import keras
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from helpers import env
+from helpers import env, models
 from helpers.data import denormalise, normalise
-from helpers.models import unet
-from helpers.runs import find_runs
+from helpers.haze import guided_lines, resize
+from helpers.runs import digest, find_runs
+
+NETWORKS = {"unet": models.unet, "physics_unet": models.physics_unet}
 
 
 class WeightsError(ValueError):
@@ -33,25 +36,106 @@ def find_weights(name, runs=None):
 def load_generator(path):
     """Build the generator that a ``generator.safetensors`` file describes, with its weights.
 
-    Raises :class:`WeightsError` when the file is missing, damaged or of another network.
-    Notebook 04.
+    Raises :class:`WeightsError` when the file is missing, damaged, of another network or of a
+    newer format, or lies where the weights of another name are shipped. Notebook 04.
     """
     path = Path(path)
+    again = "get it again, or train it anew"
     try:
         with safe_open(path, "numpy") as file:
-            architecture = json.loads(file.metadata()["architecture"])
+            meta = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
             arrays = [file.get_tensor(key) for key in sorted(file.keys())]
-        generator = unet(**architecture)
+        version = meta["format"]
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file; run notebook 03 first.") from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path}: not a generator of this project ({error}).") from None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        problem = f"not a generator of this project, or damaged ({error!r}); {again}"
+        raise WeightsError(f"{path}: {problem}.") from None
+    if version != 2:
+        problem = f"format {version!r}, made with Keras {meta.get('keras')}; update this code"
+        raise WeightsError(f"{path}: {problem}.")
+    if digest(arrays) != meta.get("sha256"):
+        raise WeightsError(f"{path}: damaged, its SHA-256 is not that of its saving; {again}.")
+    shipped = path.resolve().parent.parent == (env.SAMPLE_DATA / "weights").resolve()
+    if shipped and path.parent.name != meta.get("name"):
+        raise WeightsError(f"{path}: swapped, it holds the weights of {meta.get('name')}; {again}.")
+    try:
+        architecture = dict(meta["architecture"])
+        generator = NETWORKS[architecture.pop("network")](**architecture)
+    except Exception:  # Keras answers nonsense arguments in many ways
+        problem = f"it names a network that cannot be built: {meta.get('architecture')}; {again}"
+        raise WeightsError(f"{path}: {problem}.") from None
     variables = [v for v in generator.variables if "seed" not in v.name]
     if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
-        raise WeightsError(f"{path}: its weights do not fit the network that it names.")
+        raise WeightsError(f"{path}: its weights do not fit the network that it names; {again}.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array.astype("float32"))
     return generator
+
+
+def dehaze(generator, image, strength=1.0):
+    """Run a generator on one RGB image in [0, 1] of any size; returns the same shape and range.
+
+    ``strength`` goes from 0 (the image itself) over 1 (what the network proposes) to a little
+    beyond. A network with a physics head sees the whole image, at most 512 pixels long, and its
+    maps are applied to all pixels; another one goes over the image in tiles. Raises ValueError for
+    an array that is no RGB image. Notebooks 04 and 05.
+    """
+    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise ValueError(f"an array {image.shape} is no RGB image: (height, width, 3).")
+    image = np.asarray(image, "float32")
+    if strength == 0:
+        return image.copy()
+    if any(layer.name == "maps" for layer in getattr(generator, "layers", [])):
+        return apply_maps(image, haze_maps(generator, image), strength)
+    return np.clip(image + strength * (in_tiles(generator, image) - image), 0, 1)
+
+
+def haze_maps(generator, image, longest=512):
+    """K and B that a physics network sees in an RGB image in [0, 1]: float32 (h, w, 6).
+
+    The network looks at a copy of at most ``longest`` pixels with even sides, continued by
+    reflection to the multiple that its levels need; h and w are half of the copy's. Notebook 05.
+    """
+    whole = np.array(image.shape[:2])
+    shape = np.maximum(2 * np.round(whole * min(1, longest / max(whole)) / 2).astype(int), 2)
+    if any(shape != whole):
+        image = np.stack([resize(image[..., c], tuple(shape)) for c in range(3)], axis=-1)
+    halvings = sum(getattr(layer, "strides", None) == (2, 2) for layer in generator.layers)
+    missing = [-n % 2**halvings for n in shape]
+    before = [n // 4 * 2 for n in missing]  # even, for the maps have half the size
+    extra = [(a, n - a) for a, n in zip(before, missing, strict=True)]
+    padded = np.pad(image, [*extra, (0, 0)], mode="symmetric")[None]
+    network = keras.Model(generator.input, generator.get_layer("maps").output)
+    maps = np.asarray(network(normalise(padded), training=False), "float32")[0]
+    top, left = (a // 2 for a in before)
+    height, width = shape // 2
+    return maps[top:top + height, left:left + width]
+
+
+def apply_maps(image, maps, strength=1.0, radius=4, eps=1e-3, rows=512):
+    """J = I + strength (K·I - B) for every pixel of an RGB image in [0, 1], clipped.
+
+    ``maps`` is what :func:`haze_maps` returns. K and B are enlarged along the edges of the image
+    (see :func:`helpers.haze.guided_upsample`), ``rows`` rows at a time, so that 24 megapixels need
+    little more memory than the image and the result. Notebook 05.
+    """
+    height, width = image.shape[:2]
+    across, down = maps.shape[1] / width, maps.shape[0] / height
+    guide = resize(image.mean(axis=-1), maps.shape[:2])
+    lines = [guided_lines(guide, maps[..., c], radius, eps) for c in range(6)]
+    out = np.empty(image.shape, "float32")
+    for top in range(0, height, rows):
+        strip = image[top:top + rows]
+        shape = strip.shape[:2]
+        box = (0, top * down, width * across, (top + shape[0]) * down)
+        grey = strip.mean(axis=-1)
+        enlarged = [resize(a, shape, box) * grey + resize(b, shape, box) for a, b in lines]
+        for c in range(3):
+            channel = strip[..., c]
+            change = enlarged[c] * channel - enlarged[c + 3]
+            out[top:top + rows, :, c] = np.clip(channel + strength * change, 0, 1)
+    return out
 
 
 def _starts(length, size, stride):
@@ -60,8 +144,8 @@ def _starts(length, size, stride):
     return np.linspace(0, length - size, count).round().astype(int)
 
 
-def dehaze(generator, image, size=256, stride=128):
-    """Run a generator on one RGB image in [0, 1] of any size; returns the same shape and range.
+def in_tiles(generator, image, size=256, stride=128):
+    """Run a generator over an RGB image in [0, 1] of any size, tile by tile; same shape and range.
 
     The network sees what it was trained on, squares of ``size`` pixels (a multiple of 256 for the
     eight levels of the U-Net). They overlap, ``stride`` pixels apart, and are blended with weights

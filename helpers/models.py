@@ -70,6 +70,80 @@ def unet(width=64, levels=8, skips=True, classic=False):
     return keras.Model(image, clear, name="generator")
 
 
+def plain_encoder_block(x, filters):
+    """Halve height and width: 4×4 convolution of stride 2, ReLU, and no normalisation.
+
+    (batch, h, w, c) becomes (batch, h/2, w/2, filters). Notebook 05.
+    """
+    x = layers.Conv2D(filters, 4, strides=2, padding="same", kernel_initializer="he_normal")(x)
+    return layers.ReLU()(x)
+
+
+def resize_block(x, filters):
+    """Double height and width: repeat the pixels, then a 3×3 convolution and ReLU.
+
+    Every output pixel has the same number of inputs, so no checkerboard arises. (batch, h, w, c)
+    becomes (batch, 2h, 2w, filters). Odena, Dumoulin and Olah 2016; notebook 05.
+    """
+    x = layers.UpSampling2D()(x)
+    x = layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
+    return layers.ReLU()(x)
+
+
+def residual_block(x, filters):
+    """Add two 3×3 convolutions to their input, which must have ``filters`` channels.
+
+    The second starts at zero: the block begins as the identity, and needs no normalisation. He et
+    al. 2016; Zhang, Dauphin and Ma 2019 («Fixup»); notebook 05.
+    """
+    y = layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
+    y = layers.ReLU()(y)
+    y = layers.Conv2D(filters, 3, padding="same", kernel_initializer="zeros")(y)
+    return layers.Add()([x, y])
+
+
+def physics_head(image, x):
+    """The output as physics: maps K and B from features at half size, and J = K·I - B + I.
+
+    ``image`` is I in [-1, 1], (batch, h, w, 3), ``x`` features (batch, h/2, w/2, c). K and B,
+    three channels each, are for values in [0, 1]: by the scattering model K = 1/t - 1 and
+    B = A·K. They start at zero, J = I. After Li et al. 2017 («AOD-Net», eq. 4), with two maps in
+    place of one; notebook 05.
+    """
+    maps = layers.Conv2D(
+        6, 3, padding="same", kernel_initializer="zeros", dtype="float32", name="maps"
+    )(x)
+    maps = layers.UpSampling2D(interpolation="bilinear", dtype="float32")(maps)
+    return image + maps[..., :3] * (image + 1) - 2 * maps[..., 3:]
+
+
+def physics_unet(filters=(32, 64, 128, 160, 160, 160), blocks=(0, 1, 2, 2, 2, 2)):
+    """The improved generator: a U-Net without normalisation whose output is K and B of the haze.
+
+    ``filters`` are those of each level, ``blocks`` its residual blocks, on the way down and on
+    the way up. Height and width must be multiples of 2**levels. At the bottom the mean over the
+    whole image is added to every place, for airlight and exposure are the same everywhere. Image
+    in and out: RGB in [-1, 1], one size; the layer "maps" gives K and B at half size. Notebook 05.
+    """
+    image = keras.Input((None, None, 3), name="hazy")
+    x, features = image, []
+    for level, count in zip(filters, blocks, strict=True):
+        x = plain_encoder_block(x, level)
+        for _ in range(count):
+            x = residual_block(x, level)
+        features.append(x)
+    everywhere = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = layers.Add()([x, layers.Conv2D(filters[-1], 1)(everywhere)])
+    for level, count, skip in list(zip(filters, blocks, features, strict=True))[-2::-1]:
+        x = resize_block(x, level)
+        x = layers.Concatenate()([x, skip])
+        x = layers.Conv2D(level, 3, padding="same", kernel_initializer="he_normal")(x)
+        x = layers.ReLU()(x)
+        for _ in range(count):
+            x = residual_block(x, level)
+    return keras.Model(image, physics_head(image, x), name="generator")
+
+
 def patchgan(width=64, conditional=True):
     """PatchGAN discriminator: (hazy, image) to one logit per overlapping 70×70 patch.
 

@@ -1,5 +1,6 @@
 """Training runs on disk: folders, checkpoints, weights. Taught in notebook 03."""
 
+import hashlib
 import json
 import os
 import re
@@ -39,14 +40,26 @@ def _settings_in(folder):
         return None
 
 
-def save_generator(generator, path, dtype="float16", **architecture):
-    """Write a generator's variables and its architecture (arguments of ``unet``) for inference.
+def digest(arrays):
+    """SHA-256 of a list of arrays, their types and shapes included, as hexadecimal text."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return sha.hexdigest()
 
-    Half precision halves the file. Variables are stored by their position. Notebook 03.
+
+def save_generator(generator, path, name, dtype="float16", **architecture):
+    """Write a generator's variables and what is needed to build it again, for inference.
+
+    ``name`` is the run's, ``architecture`` the function of :mod:`helpers.models` ("network") and
+    its arguments. Half precision halves the file. Variables are stored by their position; their
+    SHA-256 and the versions go along. Notebook 03.
     """
     tensors = {f"{i:03}": np.asarray(v).astype(dtype) for i, v in enumerate(generator.variables)
                if "seed" not in v.name}
-    metadata = {"architecture": architecture, "keras": keras.__version__}
+    metadata = {"format": 2, "name": name, "architecture": architecture,
+                "sha256": digest(tensors.values()), "keras": keras.__version__,
+                "tensorflow": tf.__version__}
     _replace(Path(path), _tensors(tensors, metadata))
 
 
@@ -111,7 +124,7 @@ class Run:
         self.log.flush()
         _replace(self.folder / "history.json", json.dumps(self.history))
         save_generator(self.networks[0], self.folder / "generator.safetensors",
-                       width=self.settings.width, skips=self.settings.skips)
+                       self.settings.name, **self.settings.architecture)
 
 
 def open_run(settings, networks, optimizers, runs=None):

@@ -39,6 +39,11 @@ class Settings:
     conditional: bool = True
     skips: bool = True
 
+    @property
+    def architecture(self):
+        """How :func:`helpers.inference.load_generator` builds the generator again."""
+        return {"network": "unet", "width": self.width, "skips": self.skips}
+
 
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Learning rate: constant for the first half of ``steps``, then falling to 0 in a line.
@@ -122,6 +127,20 @@ def train(step, batches, first, last, after_step):
     for n, (hazy, clear) in zip(numbers, batches, strict=False):
         losses = step(hazy, clear)
         after_step(n, {name: float(loss) for name, loss in losses.items()})
+
+
+def update_average(average, generator, decay, step):
+    """Move the weights of ``average`` towards those of ``generator``: a running mean of them.
+
+    It remembers about 1 / (1 - ``decay``) steps, fewer at the start: ``step`` counts them.
+    Validation scores jump less, and are higher, than those of the last step's weights. Polyak and
+    Juditsky 1992; Yazıcı et al. 2019 for GANs; notebook 05.
+    """
+    step = tf.cast(step, tf.float32)
+    decay = tf.minimum(decay, (1 + step) / (10 + step))
+    # Not .variables: among them are the seeds of dropout, which are whole numbers.
+    for mean, value in zip(average.weights, generator.weights, strict=True):
+        mean.assign(decay * mean + (1 - decay) * value)
 
 
 def watch(run, scenes, dehaze, panel, reports=20, checkpoints=5):

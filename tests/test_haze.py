@@ -108,6 +108,58 @@ def test_guided_filter_keeps_the_guides_edge_and_smooths_noise(rng):
     assert filtered[:, :12].std() < 0.03
 
 
+def test_guided_lines_are_those_of_the_filter(rng):
+    guide, image = rng.random((2, 20, 30))
+    a, b = haze.guided_lines(guide, image, 3, 0.01)
+    assert np.array_equal(a * guide + b, haze.guided_filter(guide, image, 3, 0.01))
+    a, b = haze.guided_lines(guide, 0.7 * guide + 0.1, 3, 1e-9)
+    assert np.allclose(a, 0.7, atol=1e-5) and np.allclose(b, 0.1, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (40, 3), (64, 64)], ids=str)
+def test_resize_keeps_what_is_even(shape):
+    small = haze.resize(np.full((12, 17), 0.37), shape)
+    assert small.shape == shape and small.dtype == np.float32
+    assert np.allclose(small, 0.37, atol=1e-6)
+
+
+def test_resize_by_hand(rng):
+    """Larger: a quarter and three quarters of the neighbours. Smaller: a mean that skips none."""
+    assert np.allclose(haze.resize([[0.0, 1.0]], (1, 4)), [[0, 0.25, 0.75, 1]])
+    row = rng.random(6)
+    middle = np.dot(row, np.array([0, 1, 3, 3, 1, 0]) / 8)  # a triangle, two target pixels wide
+    assert haze.resize(row[None], (1, 3))[0, 1] == pytest.approx(middle, abs=1e-6)
+
+
+def test_resize_of_a_box_is_a_part_of_the_whole(rng):
+    """What lies around the box takes part at its rim, so that parts fit together."""
+    image = rng.random((10, 12))
+    whole = haze.resize(image, (40, 48))
+    assert np.allclose(haze.resize(image, (15, 48), (0, 2.5, 12, 6.25)), whole[10:25], atol=1e-6)
+    assert np.allclose(haze.resize(image, (40, 9), (1.25, 0, 3.5, 10)), whole[:, 5:14], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(64, 80), (61, 83), (9, 300)], ids=str)
+def test_guided_upsample_of_what_is_even_or_like_the_guide(rng, shape):
+    guide = rng.random(shape)
+    small = tuple(max(n // 4, 1) for n in shape)
+    even = haze.guided_upsample(guide, np.full(small, 0.4), 2, 1e-3)
+    assert even.shape == shape and np.allclose(even, 0.4, atol=1e-6)
+    like = haze.guided_upsample(guide, 2 * haze.resize(guide, small) - 0.3, 2, 1e-9)
+    assert np.allclose(like, 2 * guide - 0.3, atol=1e-3)
+
+
+def test_guided_upsample_keeps_an_edge_sharp(rng):
+    """An edge between two pixels of the small map, where the guide has it."""
+    truth = np.where(np.arange(96) < 43, 0.2, 0.9) * np.ones((64, 1))
+    guide = 0.3 + 0.5 * (truth > 0.5) + rng.normal(0, 0.01, truth.shape)
+    small = haze.resize(truth, (8, 12))
+    plain, guided = haze.resize(small, (64, 96)), haze.guided_upsample(guide, small, 2, 1e-3)
+    assert np.abs(plain - truth)[:, 35:51].mean() > 5 * np.abs(guided - truth)[:, 35:51].mean()
+    step = guided[:, 43].mean() - guided[:, 42].mean()
+    assert step > 0.6 and plain[:, 43].mean() - plain[:, 42].mean() < 0.15
+
+
 def test_estimate_airlight_takes_the_haziest_pixels():
     image = np.full((40, 50, 3), 0.3, "float32")
     image[:20, :25] = [0.9, 0.85, 0.8]

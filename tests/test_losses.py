@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import ndimage
 
-from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
+from helpers.losses import adversarial_loss, discriminator_loss, l1_loss, ssim_loss
 
 
 def logits(*values):
@@ -67,6 +68,76 @@ def test_l1_by_hand():
     assert float(l1_loss(one, one)) == 0
 
 
+def clouds(seed, sigma=2.0, size=64):
+    """A batch of one smooth random picture in [-1, 1]."""
+    noise = np.random.default_rng(seed).standard_normal((1, size, size, 3))
+    soft = ndimage.gaussian_filter(noise, (0, sigma, sigma, 0))
+    return np.clip(soft / soft.std() * 0.4, -1, 1).astype("float32")
+
+
+def damages(clear):
+    """Two dozen pictures that differ from ``clear`` in one way each, from little to much."""
+    rng = np.random.default_rng(1)
+    for much in (0.05, 0.1, 0.2, 0.4, 0.7, 1.0):
+        yield clear + much * rng.standard_normal(clear.shape).astype("float32") * 0.5
+        yield clear * (1 - much) + much * 0.7  # haze
+        yield ndimage.gaussian_filter(clear, (0, 0.4 + 3 * much, 0.4 + 3 * much, 0))
+        yield clear * (1 - much) + much * clouds(2)
+
+
+def test_ssim_loss_by_its_definition():
+    """Wang 2004, equation 13, in windows of 8×8 pixels, every second row and column."""
+    clear, fake = clouds(0, size=20), clouds(1, size=20)
+    values = []
+    for y in range(0, 13, 2):
+        for x in range(0, 13, 2):
+            for c in range(3):
+                p, q = ((i[0, y:y + 8, x:x + 8, c] + 1.0) / 2 for i in (clear, fake))
+                covariance = ((p - p.mean()) * (q - q.mean())).mean()
+                values.append(
+                    (2 * p.mean() * q.mean() + 0.01**2) * (2 * covariance + 0.03**2)
+                    / (p.mean()**2 + q.mean()**2 + 0.01**2) / (p.var() + q.var() + 0.03**2))
+    assert float(ssim_loss(clear, fake)) == pytest.approx(1 - np.mean(values), abs=1e-4)
+
+
+def test_ssim_loss_of_equal_images_is_0():
+    for image in (clouds(0), np.ones((1, 16, 16, 3), "float32"), -np.ones((2, 9, 8, 3), "float32")):
+        assert float(ssim_loss(image, image)) == pytest.approx(0, abs=1e-5)
+
+
+def test_ssim_loss_grows_with_the_damage_and_has_no_direction():
+    clear = clouds(0)
+    losses = np.array([float(ssim_loss(clear, d)) for d in damages(clear)]).reshape(6, 4)
+    assert (np.diff(losses, axis=0) > 0).all() and (losses > 0).all() and (losses < 2).all()
+    other = clouds(1)
+    assert float(ssim_loss(clear, other)) == pytest.approx(float(ssim_loss(other, clear)), abs=1e-6)
+
+
+def test_ssim_loss_follows_the_metric():
+    clear = clouds(0)
+    ours = [float(ssim_loss(clear, d)) for d in damages(clear)]
+    metric = [1 - float(tf.image.ssim(clear / 2 + 0.5, d / 2 + 0.5, 1.0)[0])
+              for d in damages(clear)]
+    assert np.corrcoef(ours, metric)[0, 1] > 0.97
+    assert np.abs(np.subtract(ours, metric)).max() < 0.15
+
+
+def test_ssim_loss_pulls_back_to_the_clear_image():
+    clear = clouds(0)
+    fake = tf.constant(clear * 0.3 + 0.5)
+    with tf.GradientTape() as tape:
+        tape.watch(fake)
+        loss = ssim_loss(clear, fake)
+    gradient = tape.gradient(loss, fake).numpy()
+    assert np.isfinite(gradient).all()
+    assert float(ssim_loss(clear, fake - 20 * gradient)) < float(loss)
+    flat = tf.zeros((1, 16, 16, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(flat)
+        loss = ssim_loss(tf.zeros((1, 16, 16, 3)), flat)
+    assert np.isfinite(tape.gradient(loss, flat)).all(), "an even picture is no trap"
+
+
 def test_the_number_of_replicas_is_left_to_the_train_step(monkeypatch):
     """Keras' loss classes divide by it; the step would then divide the adversarial part twice."""
     class Two:
@@ -76,6 +147,7 @@ def test_the_number_of_replicas_is_left_to_the_train_step(monkeypatch):
         lambda: adversarial_loss(logits(0.5, 3)),
         lambda: discriminator_loss(logits(1), logits(2)),
         lambda: l1_loss(logits(1), logits(2)),
+        lambda: ssim_loss(clouds(0), clouds(1)),
     ]
     alone = [float(loss()) for loss in losses]
     monkeypatch.setattr(tf.distribute, "get_strategy", lambda: Two())

@@ -5,12 +5,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.haze import add_haze
 from helpers.models import (
     PATCHGAN_LAYERS,
     decoder_block,
     encoder_block,
     patchgan,
+    physics_head,
+    physics_unet,
+    plain_encoder_block,
     receptive_field,
+    residual_block,
+    resize_block,
     unet,
 )
 
@@ -172,6 +178,136 @@ def test_conditional_false_ignores_the_hazy_image(discriminator):
     assert not np.array_equal(blind([hazy, image]), blind([hazy, other]))
     assert not np.array_equal(discriminator([hazy, image]), discriminator([other, image]))
     assert discriminator.count_params() - blind.count_params() == 16 * 3 * 4
+
+
+# The improved generator.
+
+
+SMALL = {"filters": (4, 6, 8, 8, 8, 8), "blocks": (0, 1, 0, 1, 0, 2)}
+
+
+@pytest.fixture(scope="module")
+def physics():
+    """A small one that is no longer the identity."""
+    keras.utils.set_random_seed(0)
+    network = physics_unet(**SMALL)
+    for w in network.weights:
+        if not np.any(w):
+            w.assign(RNG.normal(0, 0.05, w.shape))
+    return network
+
+
+def test_plain_blocks_halve_and_double():
+    x = keras.Input((32, 48, 5))
+    assert plain_encoder_block(x, 7).shape == (None, 16, 24, 7)
+    assert resize_block(x, 7).shape == (None, 64, 96, 7)
+    assert residual_block(x, 5).shape == (None, 32, 48, 5)
+
+
+def test_a_resize_block_makes_no_checkerboard():
+    """An even input stays even inside; a transposed convolution with random weights does not."""
+    x = keras.Input((None, None, 4))
+    even = tf.fill((1, 8, 8, 4), 0.5)
+    inside = np.s_[0, 2:-2, 2:-2]
+    for make, blocks in ((resize_block, False), (decoder_block, True)):
+        keras.utils.set_random_seed(3)
+        out = keras.Model(x, make(x, 16))(even).numpy()[inside]
+        spread = (out - out[0, 0]).std() / out.std()
+        assert (spread > 0.1) if blocks else (spread < 1e-5), make
+
+
+def test_a_residual_block_begins_as_the_identity_and_learns():
+    x = keras.Input((8, 8, 5))
+    block = keras.Model(x, residual_block(x, 5))
+    features = tf.random.stateless_normal((1, 8, 8, 5), (0, 0))
+    assert np.array_equal(block(features), features)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(block(features) ** 3)
+    gradient = tape.gradient(loss, block.trainable_variables[2])
+    assert np.abs(gradient).max() > 0, "zero weights, and a gradient that moves them"
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("options", [{}, SMALL], ids=["default", "small"])
+def test_physics_unet_begins_as_the_exact_identity(policy, options):
+    keras.config.set_dtype_policy(policy)
+    try:
+        network = physics_unet(**options)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    image = picture(1, 64, 128)
+    out = network(image)
+    assert out.dtype == tf.float32 and np.array_equal(out, image)
+    assert np.array_equal(network(image, training=True), image)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 192), (256, 128)], ids=str)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_physics_unet_keeps_the_size(physics, size, batch):
+    image = picture(batch, *size)
+    assert physics(image).shape == image.shape
+    maps = keras.Model(physics.input, physics.get_layer("maps").output)(image)
+    assert maps.shape == (batch, size[0] // 2, size[1] // 2, 6)
+
+
+def test_physics_unet_has_neither_norm_nor_dropout(physics):
+    """Hence training and inference are one, and an image does not depend on its batch."""
+    one, other = picture(1, 64, 64), picture(1, 64, 64)
+    alone, both = physics(one), physics(tf.concat([one, other], 0))
+    assert np.allclose(alone, both[:1], atol=1e-5)
+    assert np.array_equal(alone, physics(one, training=True))
+    assert len(physics.weights) == len(physics.trainable_variables)
+
+
+def test_every_weight_of_physics_unet_learns(physics):
+    image = picture(1, 64, 64)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(physics(image, training=True) ** 2)
+    gradients = tape.gradient(loss, physics.trainable_variables)
+    still = [w.path for w, g in zip(physics.trainable_variables, gradients, strict=True)
+             if g is None or not np.any(g)]
+    assert still == []
+
+
+def test_physics_unet_sees_the_whole_image(physics):
+    """By way of the mean at the bottom, one corner knows of the opposite one."""
+    image = picture(1, 512, 512)
+    other = np.array(image)
+    other[0, :64, :64] = 1
+    change = np.abs(physics(image) - physics(tf.constant(other)))[0]
+    assert change[-16:, -16:].max() > 0
+
+
+def test_parameters_of_physics_unet_by_arithmetic():
+    filters, blocks = SMALL["filters"], SMALL["blocks"]
+
+    def convolution(a, b, kernel):
+        return kernel * kernel * a * b + b
+
+    def residual(n):
+        return 2 * convolution(n, n, 3)
+
+    down = zip((3, *filters), filters, blocks, strict=False)
+    expected = sum(convolution(a, b, 4) + n * residual(b) for a, b, n in down)
+    expected += convolution(8, 8, 1)
+    for below, here, n in zip(filters[1:], filters[:-1], blocks[:-1], strict=True):
+        expected += convolution(below, here, 3) + convolution(2 * here, here, 3)
+        expected += n * residual(here)
+    expected += convolution(filters[0], 6, 3)
+    assert physics_unet(**SMALL).count_params() == expected
+
+
+def test_physics_head_is_the_scattering_model_inverted():
+    """With K = 1/t - 1 and B = A·K for values in [0, 1], the picture behind the haze comes out."""
+    image, features = keras.Input((None, None, 3)), keras.Input((None, None, 4))
+    head = keras.Model([image, features], physics_head(image, features))
+    t, airlight = 0.4, np.array([0.9, 0.8, 0.7])
+    k = np.full(3, 1 / t - 1)
+    head.get_layer("maps").bias.assign([*k, *(airlight * k)])
+    clear = RNG.random((1, 16, 24, 3))
+    hazy = add_haze(clear[0], np.full((16, 24), t), airlight)[None]
+    found = head([hazy * 2 - 1, np.zeros((1, 8, 12, 4), "float32")])
+    assert np.allclose(found, clear * 2 - 1, atol=5e-6)
 
 
 def test_receptive_field_by_arithmetic():

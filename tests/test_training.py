@@ -13,9 +13,18 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 
-from helpers import env, runs, training
+from helpers import env, models, runs, training
+from helpers.inference import load_generator
 from helpers.runs import RunError, find_runs, load_frames, open_run
-from helpers.training import LinearDecay, Settings, build, train, train_step, watch
+from helpers.training import (
+    LinearDecay,
+    Settings,
+    build,
+    train,
+    train_step,
+    update_average,
+    watch,
+)
 
 SETTINGS = Settings("tiny", width=4, size=256, batch=1, steps=10, precision="float32")
 
@@ -198,6 +207,67 @@ def test_build_sets_and_resets_the_policy(precision):
     assert scaled is (precision == "mixed_float16")
 
 
+def test_settings_say_how_to_build_the_generator():
+    for settings in (SETTINGS, replace(SETTINGS, width=8, skips=False)):
+        architecture = settings.architecture
+        network = getattr(models, architecture.pop("network"))(**architecture)
+        shapes = [v.shape for v in build(settings)[0][0].variables]
+        assert [v.shape for v in network.variables] == shapes
+
+
+# The average of the weights.
+
+
+def average_after(values, decay=0.99, start=0.0):
+    average, generator = toy_networks(start)[0], toy_networks()[0]
+    for step, value in enumerate(values):
+        generator.trainable_variables[0].assign(value)
+        update_average(average, generator, decay, step)
+        assert float(generator.trainable_variables[0]) == pytest.approx(value)
+    return float(average.trainable_variables[0])
+
+
+def test_the_average_by_hand():
+    """Far from the start: 0.99 of the old mean and 0.01 of the new value."""
+    average, generator = toy_networks(2.0)[0], toy_networks(5.0)[0]
+    update_average(average, generator, 0.99, 100_000)
+    assert float(average.trainable_variables[0]) == pytest.approx(0.99 * 2 + 0.01 * 5)
+
+
+def test_the_average_warms_up():
+    """It forgets its own start soon, and never remembers longer than it is told to."""
+    assert average_after([1.0], start=-7.0) == pytest.approx(0.1 * -7 + 0.9)
+    assert abs(average_after([1.0] * 10, start=-7.0) - 1) < 1e-3
+    assert abs((1 - 0.99**10) * 8 - 8) > 7, "without the warm-up"
+    assert average_after([0.0] * 500 + [1.0] * 50, decay=0.9) == pytest.approx(1 - 0.9**50)
+
+
+def test_the_average_is_calmer_than_the_weights():
+    noise = 3 + np.random.default_rng(0).standard_normal(1000)
+    assert abs(average_after(noise.tolist()) - 3) < 0.3
+
+
+def test_the_average_takes_all_weights_and_leaves_the_generator(networks):
+    """Batch statistics too; dropout's seeds, which have no mean, stay."""
+    generator, average = networks[0][0], build(replace(SETTINGS, seed=1))[0][0]
+    for w in generator.non_trainable_weights:
+        w.assign(w + 0.3)
+    before = values(generator)
+    for step in (0, tf.constant(1, tf.int64), tf.Variable(2)):
+        update_average(average, generator, 0.0, step)
+    assert all(map(np.array_equal, before, values(generator)))
+    for mean, value in zip(average.weights, generator.weights, strict=True):
+        assert np.array_equal(mean, value), mean.path
+
+
+def test_the_average_in_a_compiled_step():
+    average, generator = toy_networks(0.0)[0], toy_networks(1.0)[0]
+    compiled = tf.function(lambda step: update_average(average, generator, 0.99, step))
+    for step in range(3):
+        compiled(tf.constant(step))
+    assert float(average.trainable_variables[0]) == pytest.approx(average_after([1.0] * 3))
+
+
 # The loop.
 
 
@@ -319,6 +389,20 @@ def test_find_runs_finished(tmp_path):
     assert find_runs("tiny", tmp_path, finished=True) == [first.folder]
     assert len(find_runs("tiny", tmp_path)) == 2
     assert json.loads((first.folder / "history.json").read_text()) == []
+
+
+def test_a_finished_run_can_be_loaded(tmp_path):
+    settings = replace(SETTINGS, width=8, skips=False)
+    run, (generator, _), _ = real_run(tmp_path, settings)
+    run.finish()
+    again = load_generator(run.folder / "generator.safetensors")
+    for old, new in zip(generator.weights, again.weights, strict=True):
+        assert np.allclose(old, new, rtol=2**-11, atol=6e-8), old.path
+    with safetensors.safe_open(run.folder / "generator.safetensors", "numpy") as file:
+        description = {key: json.loads(value) for key, value in file.metadata().items()}
+    assert description.pop("sha256") and description == {
+        "format": 2, "name": "tiny", "keras": keras.__version__, "tensorflow": tf.__version__,
+        "architecture": {"network": "unet", "width": 8, "skips": False}}
 
 
 def test_the_last_three_checkpoints_are_kept(tmp_path):

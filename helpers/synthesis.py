@@ -1,0 +1,187 @@
+"""Haze made on line: endless training pairs from clear photographs and from real hazy pairs.
+
+NumPy and Pillow only. Images are float32 RGB in [0, 1], shape (height, width, 3); every random
+decision comes from the generator that is passed in. Taught in notebook 05.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from helpers.haze import add_haze, guided_upsample, resize
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What the haze of one pair is drawn from: uniformly, unless said otherwise.
+
+    ``thickness`` is the mean optical depth (beta times depth) outside the sky, drawn evenly in its
+    logarithm: 0.15 is a veil, 2.5 leaves 8 % of the light. RESIDE's indoor haze (beta 0.6 to 1.8
+    on metres) and RIDCP's (0.3 to 1.5) lie within. ``airlight``, its ``tint`` a channel, ``noise``
+    (in 1/255) and ``quality`` (JPEG) enclose those of RIDCP (Wu et al. 2023, section 3), which
+    also applies the last two half of the time. ``near_clear`` is the share of pairs with hardly
+    any haze, which teach a network to leave a clear photograph alone.
+    """
+
+    thickness: tuple = (0.15, 2.5)
+    airlight: tuple = (0.45, 1.0)
+    tint: float = 0.06
+    uneven: float = 0.8
+    noise: tuple = (0.0, 10.0)
+    quality: tuple = (40, 95)
+    near_clear: float = 0.2
+
+
+def smooth_noise(shape, rng, octaves=4):
+    """Multi-octave noise: float32 ``shape`` with mean 0 and standard deviation 1, in soft clouds.
+
+    Each octave has half the size and half the strength of the one before. Perlin 1985; notebook 05.
+    """
+    total = np.zeros(shape, "float32")
+    for octave in range(octaves):
+        side = 2 ** (octave + 1) + 1
+        total += resize(rng.standard_normal((side, side)), shape) / 2**octave
+    return (total - total.mean()) / (total.std() + 1e-6)
+
+
+def find_sky(clear):
+    """Guess the sky of a clear photograph: mask (height, width), True for sky.
+
+    Bright, blue or grey, smooth, and with nothing but sky above it. White walls at the upper edge
+    deceive it. Notebook 05.
+    """
+    small = clear[::4, ::4]
+    red, green, blue = np.moveaxis(small, -1, 0)
+    grey = small.mean(axis=-1)
+    step = np.abs(np.diff(grey, axis=0, prepend=grey[:1]))
+    looks = (blue > red - 0.03) & (blue > green - 0.04) & (blue > 0.35) & (step < 0.06)
+    sky = np.logical_and.accumulate(looks, axis=0).astype("float32")
+    return resize(sky, clear.shape[:2]) > 0.5
+
+
+def random_depth(clear, sky, rng, depth=None):
+    """A depth map (height, width) with mean 1 outside the sky, which is farthest.
+
+    Mixes at random a known ``depth`` (if there is one), a ground plane that recedes to a horizon,
+    and clouds of noise, and lets the edges of the mixture follow the photograph's. A wrong depth
+    does no harm: the network is to measure haze by how it looks, not by where it uses to be.
+    """
+    height, width = sky.shape
+    y = np.linspace(0, 1, height, dtype="float32")[:, None]
+    plane = 1 / (np.maximum(y - rng.uniform(-0.3, 0.4), 0) + rng.uniform(0.1, 0.5))
+    parts = [np.broadcast_to(plane, sky.shape), np.exp(0.7 * smooth_noise(sky.shape, rng))]
+    weights = list(rng.dirichlet([0.6, 0.6]))
+    if depth is not None and depth.max() > 0 and rng.random() < 0.8:
+        parts.append(depth)
+        weights = [0.3 * w for w in weights] + [0.7]
+    mixed = sum(w * part / part.mean() for w, part in zip(weights, parts, strict=True))
+    coarse = resize(mixed, (height // 4, width // 4))
+    mixed = guided_upsample(clear.mean(axis=-1), coarse, max(height // 64, 2), 1e-3)
+    mixed = np.maximum(mixed, 0.02)
+    if not sky.all():
+        mixed = mixed / mixed[~sky].mean()
+        return np.where(sky, max(np.quantile(mixed[~sky], 0.98), rng.uniform(1, 4)), mixed)
+    return np.full_like(mixed, rng.uniform(1, 4))
+
+
+def synthesise(clear, rng, depth=None, sky=None, ranges=None):
+    """A hazy version of ``clear``, float32 RGB in [0, 1]; the haze is drawn from ``ranges``.
+
+    ``depth`` and ``sky`` (height, width) are optional. With a sky in the picture the airlight is
+    mostly near the sky's own brightness: it is the same light, and a network that learned
+    otherwise darkens every sky. Scattering model as in :func:`helpers.haze.add_haze`; notebook 05.
+    """
+    ranges = ranges or Ranges()
+    sky = find_sky(clear) if sky is None else sky > 0.5
+    thickness = np.exp(rng.uniform(*np.log(ranges.thickness)))
+    if rng.random() < ranges.near_clear:
+        thickness = rng.uniform(0, 0.1)
+    optical = thickness * random_depth(clear, sky, rng, depth)
+    if rng.random() < 0.4:  # drifting smoke instead of an even mist
+        optical = optical * np.exp(rng.uniform(0, ranges.uneven) * smooth_noise(sky.shape, rng))
+    airlight = rng.uniform(*ranges.airlight)
+    if sky.mean() > 0.03 and rng.random() < 0.8:
+        airlight = np.clip(clear[sky].mean() * rng.uniform(0.9, 1.3), *ranges.airlight)
+    colour = airlight + rng.uniform(-ranges.tint, ranges.tint, 3) * rng.random()
+    if rng.random() < 0.3:  # a light that is not the same everywhere
+        colour = colour * (1 + 0.08 * smooth_noise(sky.shape, rng, 2)[..., None])
+    hazy = add_haze(clear, np.exp(-optical), np.clip(colour, 0, 1))
+    if rng.random() < 0.5:
+        hazy = hazy + rng.normal(0, rng.uniform(*ranges.noise) / 255, hazy.shape)
+    hazy = np.clip(hazy, 0, 1).astype("float32")
+    return jpeg(hazy, rng.integers(*ranges.quality)) if rng.random() < 0.5 else hazy
+
+
+def jpeg(image, quality):
+    """What JPEG compression of ``quality`` (1 to 95) leaves of an RGB image in [0, 1]."""
+    buffer, pixels = io.BytesIO(), np.round(image * 255).astype("uint8")
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=int(quality))
+    return np.asarray(Image.open(buffer), "float32") / 255
+
+
+def restrengthen(hazy, clear, rng):
+    """A real pair with another amount of its own haze: ``clear`` + s (``hazy`` - ``clear``).
+
+    Exact in the scattering model, for I - J = (1 - t)(A - J): the haze is s times as opaque. Two
+    thirds of the pairs stay as they are. Notebook 05.
+    """
+    s = rng.uniform(0, 1.1) if rng.random() < 1 / 3 else 1.0
+    return np.clip(clear + s * (hazy - clear), 0, 1)
+
+
+def vary_exposure(hazy, clear, rng):
+    """The same gamma, brightness and white balance for both images of a pair, half of the time."""
+    if rng.random() < 0.5:
+        return hazy, clear
+    gamma, gain = rng.uniform(0.8, 1.25), rng.uniform(0.85, 1.1) * rng.uniform(0.96, 1.04, 3)
+    return tuple(np.clip(gain * x**gamma, 0, 1).astype("float32") for x in (hazy, clear))
+
+
+def random_crop(images, rng, size=256, longest=(320, 700)):
+    """The same random square of several images of one shape, resized to ``size`` and mirrored.
+
+    ``images`` are uint8 arrays, RGB or grey. The scale is that of a photograph whose long side
+    has ``longest`` pixels, drawn evenly in its logarithm: the sizes that the network will see.
+    Returns float32 arrays in [0, 1].
+    """
+    height, width = images[0].shape[:2]
+    scale = np.exp(rng.uniform(*np.log(longest))) / max(height, width)
+    side = min(size / scale, height, width)
+    left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
+    mirrored, box = rng.random() < 0.5, (left, top, left + side, top + side)
+    crops = []
+    for image in images:
+        crop = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box=box)
+        crop = np.asarray(crop, "float32") / 255
+        crops.append(crop[:, ::-1] if mirrored else crop)
+    return crops
+
+
+class Mixture:
+    """Pair n of an endless training set, as a function of (seed, n) alone.
+
+    ``pairs`` is a list of (hazy, clear), ``clear`` a list of (clear, depth or None, sky or None),
+    all uint8 arrays; a pair is drawn from the first with probability ``real``. Calling it returns
+    (hazy, clear), float32 RGB in [0, 1], shape (size, size, 3). Notebook 05.
+    """
+
+    def __init__(self, pairs, clear, real=0.5, size=256, seed=0, ranges=None):
+        self.pairs, self.clear, self.size, self.seed = pairs, clear, size, seed
+        self.real = real if pairs and clear else float(bool(pairs))
+        self.ranges = ranges or Ranges()
+
+    def __call__(self, n):
+        rng = np.random.default_rng([self.seed, int(n)])
+        if rng.random() < self.real:
+            images = self.pairs[rng.integers(len(self.pairs))]
+            hazy, clear = random_crop(images, rng, self.size)
+            hazy = restrengthen(hazy, clear, rng)
+        else:
+            photograph, *extra = self.clear[rng.integers(len(self.clear))]
+            known = [x for x in extra if x is not None]
+            clear, *known = random_crop([photograph, *known], rng, self.size)
+            depth, sky = [None if x is None else known.pop(0) for x in extra]
+            hazy = synthesise(clear, rng, depth, sky, self.ranges)
+        return vary_exposure(hazy, clear, rng)

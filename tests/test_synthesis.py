@@ -1,0 +1,417 @@
+"""helpers.synthesis: haze that keeps to its model and its ranges, and pairs that come again."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from helpers import haze
+from helpers.data import load_depth, load_image
+from helpers.env import SAMPLE_DATA
+from helpers.synthesis import (
+    Mixture,
+    Ranges,
+    find_sky,
+    jpeg,
+    random_crop,
+    random_depth,
+    restrengthen,
+    smooth_noise,
+    synthesise,
+    vary_exposure,
+)
+
+
+def rng(*seed):
+    return np.random.default_rng(seed)
+
+
+class Plain:
+    """Random numbers that never ask for what happens with a certain probability only."""
+
+    def __init__(self, seed):
+        self.rng = rng(seed)
+
+    def random(self):
+        return 0.99
+
+    def __getattr__(self, name):
+        return getattr(self.rng, name)
+
+
+def drawn(height=120, width=160, sky=0.7):
+    """A bluish sky over a brown, rough hill, and a lake of the sky's colour: (image, sky)."""
+    ridge = height * (0.4 + 0.1 * np.sin(np.linspace(0, 5, width)))
+    above = np.arange(height)[:, None] < ridge
+    image = np.where(above[..., None], sky * np.array([0.9, 1, 1.1]), [0.3, 0.22, 0.12])
+    image = image + rng(0).normal(0, 0.05, image.shape) * ~above[..., None]
+    image[-height // 5:, width // 4:-width // 4] = sky * np.array([0.9, 1, 1.1])
+    return np.clip(image, 0, 1).astype("float32"), above
+
+
+SHAPES = pytest.mark.parametrize("shape", [(64, 64), (33, 47), (50, 200)], ids=str)
+
+
+# Noise, sky, depth.
+
+
+@SHAPES
+def test_smooth_noise(shape):
+    noise = smooth_noise(shape, rng(1))
+    assert noise.shape == shape and noise.dtype == np.float32
+    assert abs(noise.mean()) < 1e-4 and noise.std() == pytest.approx(1, abs=1e-3)
+    neighbours = np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1]
+    assert neighbours > 0.9
+    assert np.array_equal(noise, smooth_noise(shape, rng(1)))
+    assert np.abs(noise - smooth_noise(shape, rng(2))).mean() > 0.3
+
+
+def test_more_octaves_are_rougher():
+    rough = [np.abs(np.diff(smooth_noise((64, 64), rng(3), n))).mean() for n in (1, 2, 4)]
+    assert rough == sorted(rough)
+
+
+@pytest.mark.parametrize("shape", [(120, 160), (121, 163), (402, 300)], ids=str)
+def test_find_sky_of_a_drawn_picture(shape):
+    image, sky = drawn(*shape)
+    found = find_sky(image)
+    assert found.shape == sky.shape and found.dtype == bool
+    assert (found & sky).sum() / (found | sky).sum() > 0.9
+    assert not found[-shape[0] // 5:].any(), "the lake has land above it"
+
+
+@pytest.mark.parametrize("colour", [(0.1, 0.1, 0.2), (0.7, 0.4, 0.2), (0.3, 0.6, 0.2)], ids=str)
+def test_find_sky_where_there_is_none(colour):
+    """Night, brick, grass."""
+    assert not find_sky(np.broadcast_to(np.float32(colour), (40, 50, 3))).any()
+
+
+def test_find_sky_of_the_sample_scenes():
+    """Against the masks that were sketched by hand: a guess, mostly right."""
+    scores = []
+    for path in sorted((SAMPLE_DATA / "train" / "sky").glob("*.png"))[:8]:
+        image = load_image(next((SAMPLE_DATA / "train" / "clear").glob(f"{path.stem}.*")))
+        scores.append(np.mean(find_sky(image) == (load_image(path)[..., 0] > 0.5)))
+    assert np.mean(scores) > 0.8
+
+
+@SHAPES
+@pytest.mark.parametrize("known", [False, True], ids=["made-up", "known"])
+def test_random_depth(shape, known):
+    image, sky = drawn(*shape)
+    depth = np.linspace(5, 0, shape[0])[:, None] * np.ones(shape) if known else None
+    for seed in range(5):
+        found = random_depth(image, sky, rng(seed), depth)
+        assert found.shape == shape and np.isfinite(found).all() and found.min() > 0
+        assert found[~sky].mean() == pytest.approx(1, abs=1e-3)
+        assert np.ptp(found[sky]) == 0 and (found[~sky] <= found[sky][0]).mean() >= 0.97
+
+
+@pytest.mark.parametrize("all_sky", [True, False])
+def test_random_depth_of_nothing_but_sky_or_ground(all_sky):
+    image = drawn()[0]
+    found = random_depth(image, np.full(image.shape[:2], all_sky), rng(0))
+    assert np.isfinite(found).all() and found.min() > 0
+    assert bool(np.ptp(found) == 0) is all_sky
+
+
+def test_random_depth_follows_a_known_one():
+    image, sky = np.full((96, 96, 3), 0.5, "float32"), np.zeros((96, 96), bool)
+    depth = np.repeat(np.linspace(1, 5, 96)[None], 96, axis=0)  # farther to the right
+
+    def likeness(known):
+        return np.mean([np.corrcoef(random_depth(image, sky, rng(n), known).ravel(),
+                                    depth.ravel())[0, 1] for n in range(20)])
+
+    assert likeness(depth) > 0.4 and abs(likeness(None)) < 0.25
+    assert likeness(np.zeros((96, 96))) == likeness(None), "a map of zeros says nothing"
+
+
+# Haze.
+
+
+@SHAPES
+def test_synthesise_keeps_shape_and_range(shape):
+    clear, sky = drawn(*shape)
+    kept = clear.copy()
+    for seed in range(12):
+        for extra in ((), (np.ones(shape),), (None, sky), (np.ones(shape), sky.astype("float32"))):
+            hazy = synthesise(clear, rng(seed), *extra)
+            assert hazy.shape == clear.shape and hazy.dtype == np.float32
+            assert np.isfinite(hazy).all() and hazy.min() >= 0 and hazy.max() <= 1
+    assert np.array_equal(clear, kept)
+
+
+def test_synthesise_comes_again_with_its_seed():
+    clear = drawn()[0]
+    assert np.array_equal(synthesise(clear, rng(4)), synthesise(clear, rng(4)))
+    assert not np.array_equal(synthesise(clear, rng(4)), synthesise(clear, rng(5)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_haze_keeps_to_the_scattering_model(seed):
+    """One transmission for the three channels, and light that goes towards one airlight."""
+    ranges = Ranges(thickness=(0.5, 0.5), airlight=(0.8, 0.8), tint=0.0)
+    clear = rng(seed).uniform(0, 0.6, (64, 80, 3)).astype("float32")
+    hazy = synthesise(clear, Plain(seed), sky=np.zeros((64, 80)), ranges=ranges)
+    t = (hazy - 0.8) / (clear - 0.8)
+    assert np.ptp(t, axis=-1).max() < 1e-5
+    assert t.min() > 0 and t.max() < 1
+    assert -np.log(t).mean() == pytest.approx(0.5, rel=1e-3), "thickness is the mean optical depth"
+    assert np.allclose(haze.remove_haze(hazy, t.mean(-1), 0.8, t_min=0.01), clear, atol=1e-3)
+
+
+def test_thickness_is_drawn_evenly_in_its_logarithm():
+    clear, found = np.zeros((32, 32, 3), "float32"), []
+    for seed in range(200):
+        ranges = Ranges(thickness=(0.15, 2.5), airlight=(0.8, 0.8), tint=0.0)
+        hazy = synthesise(clear, Plain(seed), sky=np.zeros((32, 32)), ranges=ranges)
+        found.append(-np.log(1 - hazy[..., 0] / 0.8).mean())
+    assert 0.149 < min(found) < 0.2 and 2 < max(found) < 2.51
+    assert np.median(found) == pytest.approx(np.sqrt(0.15 * 2.5), rel=0.25)
+
+
+def test_airlight_and_tint_stay_in_their_ranges():
+    """In haze so thick that nothing else is left; an uneven light may add its own."""
+    ranges = Ranges(thickness=(40, 40), near_clear=0, uneven=0, noise=(0, 0))
+    black, colours = np.zeros((16, 16, 3), "float32"), []
+    for seed in range(150):
+        colours.append(np.median(synthesise(black, rng(seed), ranges=ranges), axis=(0, 1)))
+    colours = np.array(colours)
+    assert (np.abs(colours - colours.mean(axis=1, keepdims=True)) < 0.1).all()
+    assert colours.min() > 0.45 - 0.06 - 0.1
+    assert np.ptp(colours.mean(axis=1)) > 0.4, "and they fill it"
+
+
+def test_near_clear_leaves_the_photograph_nearly_alone():
+    clear, sky = drawn()
+    changes = {share: np.mean([np.abs(synthesise(clear, rng(n), None, sky,
+                                                 Ranges(near_clear=share, noise=(0, 0))) - clear)
+                               for n in range(30)]) for share in (0, 1)}
+    assert changes[1] < 0.05 and changes[0] > 4 * changes[1]
+
+
+def test_the_airlight_is_mostly_near_the_skys_brightness():
+    """A dim sky (0.5) stays one under haze; without the mask the haze may be of any brightness."""
+    clear, sky = drawn(sky=0.5)
+    ranges = Ranges(thickness=(1.5, 2.5), near_clear=0)
+
+    def near(mask):
+        hazy = (synthesise(clear, rng(n), None, mask, ranges)[sky].mean() for n in range(60))
+        return np.mean([0.42 < h < 0.7 for h in hazy])
+
+    assert near(sky.astype("float32")) > 0.8
+    assert near(sky * 0.0) < 0.7
+
+
+def test_the_sky_is_hazier_than_the_ground():
+    clear, sky = np.zeros((64, 64, 3), "float32"), np.arange(64)[:, None] < 20 * np.ones((1, 64))
+    for seed in range(10):
+        hazy = synthesise(clear, Plain(seed), sky=sky.astype("float32"))
+        assert hazy[sky].mean() >= np.quantile(hazy[~sky], 0.9)
+
+
+def test_noise_has_the_strength_that_it_is_drawn_from():
+    grey = np.full((64, 64, 3), 0.5, "float32")
+
+    def rough(level):
+        ranges = Ranges(thickness=(0.15, 0.15), airlight=(0.5, 0.5), tint=0, uneven=0,
+                        noise=(level, level), quality=(95, 96))
+        flat = (synthesise(grey, rng(n), None, np.zeros((64, 64)), ranges) for n in range(30))
+        return np.array([(x - ndimage.median_filter(x, (9, 9, 1))).std() for x in flat])
+
+    assert rough(0).max() < 0.01
+    noisy = rough(10) > 0.02
+    assert 0.2 < noisy.mean() < 0.8, "half of the time"
+    assert rough(10).max() < 11 / 255
+
+
+def test_jpeg_loses_more_at_lower_quality():
+    image = drawn()[0]
+    losses = [np.abs(jpeg(image, q) - image).mean() for q in (95, 60, 20, np.int64(5))]
+    assert losses == sorted(losses) and losses[0] < 0.02
+    again = jpeg(image, 50)
+    assert again.shape == image.shape and again.dtype == np.float32
+    assert again.min() >= 0 and again.max() <= 1
+    assert np.allclose(jpeg(np.full((9, 7, 3), 0.4, "float32"), 95), 0.4, atol=0.01)
+
+
+# Real pairs.
+
+
+def test_restrengthen_is_exact_in_the_scattering_model():
+    """Another opacity s (1 - t) of the same haze: what add_haze makes of the same scene."""
+    airlight, strengths = 0.9, []
+    clear = rng(0).uniform(0.1, 0.8, (20, 30, 3)).astype("float32")
+    t = rng(1).uniform(0.2, 0.9, (20, 30)).astype("float32")
+    hazy = haze.add_haze(clear, t, airlight)
+    for seed in range(300):
+        other = restrengthen(hazy, clear, rng(seed))
+        s = float(np.median((other - clear) / (hazy - clear)))
+        strengths.append(s)
+        assert np.allclose(other, haze.add_haze(clear, 1 - s * (1 - t), airlight), atol=1e-5)
+        assert other.dtype == np.float32
+    strengths = np.array(strengths)
+    changed = strengths[np.abs(strengths - 1) > 1e-4]
+    assert 0.25 < len(changed) / 300 < 0.42, "a third of them"
+    assert changed.min() >= 0 and changed.max() <= 1.1001 and np.ptp(changed) > 0.9
+
+
+def test_restrengthen_stays_in_range():
+    clear, hazy = np.zeros((2, 2, 3), "float32"), np.ones((2, 2, 3), "float32")
+    assert max(restrengthen(hazy, clear, rng(n)).max() for n in range(60)) <= 1
+    assert min(restrengthen(clear, hazy, rng(n)).min() for n in range(60)) >= 0
+
+
+def test_vary_exposure_does_the_same_to_both():
+    image, same = rng(0).random((12, 14, 3)).astype("float32"), 0
+    for seed in range(60):
+        kept = image.copy()
+        one, other = vary_exposure(image, image[::-1], rng(seed))
+        assert np.array_equal(one, other[::-1]) and one.dtype == other.dtype == np.float32
+        assert one.min() >= 0 and one.max() <= 1 and np.array_equal(image, kept)
+        same += np.array_equal(one, image)
+    assert 18 < same < 42, "half of the time nothing happens"
+
+
+def test_vary_exposure_is_a_gamma_and_a_gain_a_channel():
+    """A straight line in the logarithms, with one slope for the three channels."""
+    ramp = np.repeat(np.linspace(0.05, 0.6, 50, dtype="float32")[None, :, None], 3, axis=-1)
+    for seed in range(40):
+        varied, _ = vary_exposure(ramp, ramp, rng(seed))
+        lines = [np.polyfit(np.log(ramp[0, :, c]), np.log(varied[0, :, c]), 1) for c in range(3)]
+        for c, (gamma, gain) in enumerate(lines):
+            assert 0.79 < gamma < 1.26 and 0.85 * 0.96 - 0.01 < np.exp(gain) < 1.1 * 1.04 + 0.01
+            assert np.allclose(varied[0, :, c], np.exp(gain) * ramp[0, :, c] ** gamma, rtol=1e-3)
+        assert np.ptp([gamma for gamma, _ in lines]) < 1e-3
+
+
+# Crops.
+
+
+def ramps(height, width):
+    """Where a pixel lies, as its colour: uint8 (x, y, 0)."""
+    image = np.zeros((height, width, 3), "uint8")
+    image[..., 0] = np.linspace(0, 255, width)
+    image[..., 1] = np.linspace(0, 255, height)[:, None]
+    return image
+
+
+@pytest.mark.parametrize("shape", [(400, 600), (600, 400), (150, 1000), (64, 64)], ids=str)
+def test_random_crop_takes_the_same_square_of_all(shape):
+    image, mirrored = ramps(*shape), 0
+    for seed in range(20):
+        one, other, x, y = random_crop([image, image, image[..., 0], image[..., 1]], rng(seed), 48)
+        assert one.shape == (48, 48, 3) and x.shape == (48, 48)
+        assert one.dtype == x.dtype == np.float32 and one.min() >= 0 and one.max() <= 1
+        assert np.array_equal(one, other)
+        assert np.array_equal(one[..., 0], x) and np.array_equal(one[..., 1], y)
+        mirrored += x[0, 0] > x[0, -1]
+        assert y[0, 0] < y[-1, 0], "never upside down"
+    assert 3 < mirrored < 17
+
+
+def test_random_crop_scales_to_what_the_network_will_see():
+    """Of a photograph 320 to 700 pixels long, 48 pixels are so much of its width."""
+    parts = []
+    for seed in range(100):
+        x, y = np.moveaxis(random_crop([ramps(800, 1200)], rng(seed), 48)[0], -1, 0)[:2]
+        steps = np.ptp(x) * 48 / 47, np.ptp(y) * 48 / 47 * 800 / 1200
+        assert steps[0] == pytest.approx(steps[1], abs=0.02), "not distorted"
+        parts.append(steps[0])
+    assert min(parts) == pytest.approx(48 / 700, abs=0.02)
+    assert max(parts) == pytest.approx(48 / 320, abs=0.02)
+
+
+def test_random_crop_of_the_whole_and_from_everywhere():
+    image = ramps(200, 300)
+    crops = [random_crop([image], rng(n), 64, longest=(64, 65))[0] for n in range(30)]
+    assert all(np.ptp(c[..., 1]) > 0.9 for c in crops), "no larger than the short side"
+    places = [c[..., 0].mean() for c in crops]
+    assert min(places) < 0.38 and max(places) > 0.62
+
+
+# The mixture.
+
+
+def as_bytes(image):
+    return np.round(image * 255).astype("uint8")
+
+
+@pytest.fixture(scope="module")
+def sources():
+    image, sky = drawn(180, 240)
+    hazy = as_bytes(haze.add_haze(image, np.full(sky.shape, 0.5), 0.8))
+    depth = as_bytes(np.linspace(1, 0.1, 180)[:, None] * np.ones((1, 240)))
+    bright, mask = as_bytes(image), as_bytes(sky)
+    clear = [(bright, None, None), (bright, depth, None), (bright, None, mask),
+             (bright, depth, mask)]
+    return [(hazy, bright)], clear
+
+
+@pytest.mark.parametrize("real", [0.0, 0.5, 1.0])
+def test_a_pair_is_a_function_of_seed_and_number(sources, real):
+    mixture, same = (Mixture(*sources, real, size=48, seed=7) for _ in range(2))
+    forwards = [mixture(n) for n in range(12)]
+    for n in reversed(range(12)):
+        assert all(map(np.array_equal, forwards[n], same(np.int64(n))))
+    assert len({hazy.tobytes() for hazy, _ in forwards}) > 8
+    other = Mixture(*sources, real, size=48, seed=8)
+    assert not np.array_equal(other(0)[0], forwards[0][0])
+
+
+def test_a_pairs_shape_type_and_range(sources):
+    mixture = Mixture(*sources, size=40)
+    for n in range(60):
+        for image in mixture(n):
+            assert image.shape == (40, 40, 3) and image.dtype == np.float32
+            assert np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1
+
+
+def test_the_share_of_real_pairs(sources):
+    """Told apart by the clear image: here that of the pairs is white, the other black."""
+    white, black = np.full((60, 80, 3), 255, "uint8"), np.zeros((60, 80, 3), "uint8")
+
+    def share(pairs, clear, real):
+        mixture = Mixture(pairs, clear, real, size=16)
+        return np.mean([mixture(n)[1].mean() > 0.5 for n in range(100)])
+
+    pairs, clear = [(white, white)], [(black, None, None)]
+    assert share(pairs, clear, 0.0) == 0 and share(pairs, clear, 1.0) == 1
+    assert 0.15 < share(pairs, clear, 0.3) < 0.45
+    assert share(pairs, [], 0.3) == 1 and share([], clear, 0.3) == 0, "or what there is"
+
+
+def test_all_pictures_take_part(sources):
+    clear = [(np.full((60, 80, 3), v, "uint8"), None, None) for v in (40, 120, 200)]
+    mixture = Mixture([], clear, size=16, ranges=Ranges(near_clear=1))
+    means = [mixture(n)[1].mean() * 255 for n in range(60)]
+    near = [int(np.argmin(np.abs(np.subtract(m, (40, 120, 200))))) for m in means]
+    assert set(near) == {0, 1, 2}
+
+
+def test_the_mixture_takes_its_ranges(sources):
+    def change(near_clear):
+        mixture = Mixture([], sources[1], size=48, ranges=Ranges(near_clear=near_clear))
+        return np.mean([np.abs(np.subtract(*mixture(n))).mean() for n in range(25)])
+
+    assert change(1.0) < 0.06 < change(0.0)
+
+
+def test_the_pictures_given_are_left_alone(sources):
+    before = [a.copy() for group in (*sources[0], *sources[1]) for a in group if a is not None]
+    mixture = Mixture(*sources, size=32)
+    for n in range(20):
+        mixture(n)
+    after = [a for group in (*sources[0], *sources[1]) for a in group if a is not None]
+    assert all(map(np.array_equal, before, after))
+
+
+def test_a_scene_of_sample_data_under_made_haze():
+    """The shipped depth and sky, in the units and sizes that they are loaded in."""
+    folder = SAMPLE_DATA / "train"
+    path = sorted((folder / "clear").iterdir())[0]
+    clear = load_image(path)
+    depth = load_depth(folder / "depth" / f"{path.stem}.png")
+    sky = load_image(folder / "sky" / f"{path.stem}.png")[..., 0]
+    hazy = synthesise(clear, rng(0), depth, sky, Ranges(thickness=(1, 1), near_clear=0))
+    assert hazy.shape == clear.shape and np.abs(hazy - clear).mean() > 0.05
