@@ -9,7 +9,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebo
 # A .venv whose Python is gone (moved, upgraded) counts as not installed.
 $(shell $(PY) -c '' 2>/dev/null || rm -f $(VENV)/.installed $(VENV)/.installed-tests)
 
-.PHONY: help lab run notebooks test unit lint bench samples weights resolve stamp clean chromium
+.PHONY: help lab run notebooks test unit lint bench samples weights ablation resolve stamp clean chromium
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -43,8 +43,12 @@ bench: $(VENV)/.installed ## measure seconds and memory, beside another dark cha
 samples: $(VENV)/.installed-tests ## rebuild sample_data from clear photographs and scene files
 	$(PY) scripts/make_samples.py
 
-weights: $(VENV)/.installed ## train the weights that ship in sample_data
+weights: $(VENV)/.installed ## train the shipped weights: make weights DATA="--real DIR --clear DIR"
 	$(PY) scripts/train_weights.py
+	$(PY) scripts/train_improved.py $(DATA)
+
+ablation: $(VENV)/.installed ## the table of notebook 05: make ablation DATA="--real DIR --clear DIR"
+	$(PY) scripts/ablation.py $(DATA)
 
 resolve: $(VENV)/.installed ## check that the requirements resolve for every supported Python
 	@for version in 3.11 3.12 3.13; do \

@@ -1,4 +1,12 @@
-"""Load trained weights and dehaze an image of any size. Taught in notebooks 04 and 05."""
+"""Load trained weights and dehaze an image of any size. Taught in notebooks 04 and 05.
+
+From the command line, a file or a folder: ``python -m helpers.inference IN OUT``.
+"""
+
+if __name__ == "__main__":  # up here, so that a mistake is told before TensorFlow has loaded
+    from helpers.folder import main
+
+    raise SystemExit(main())
 
 import json
 import math
@@ -29,7 +37,8 @@ def find_weights(name, runs=None):
     finished = find_runs(name, runs or env.runs_folder(), finished=True)
     shipped = env.SAMPLE_DATA / "weights" / name
     if not finished and not shipped.is_dir():
-        raise WeightsError(f"{shipped}: no such weights; run notebook 03 to train {name}.")
+        remedy = "run make weights" if name == "improved" else "run notebook 03"
+        raise WeightsError(f"{shipped}: no such weights; {remedy} to train {name}.")
     return finished[-1] if finished else shipped
 
 
@@ -113,7 +122,7 @@ def haze_maps(generator, image, longest=512):
     return maps[top:top + height, left:left + width]
 
 
-def apply_maps(image, maps, strength=1.0, radius=4, eps=1e-3, rows=512):
+def apply_maps(image, maps, strength=1.0, radius=4, eps=3e-5, rows=512):
     """J = I + strength (K·I - B) for every pixel of an RGB image in [0, 1], clipped.
 
     ``maps`` is what :func:`haze_maps` returns. K and B are enlarged along the edges of the image

@@ -82,7 +82,8 @@ def plain_encoder_block(x, filters):
 def resize_block(x, filters):
     """Double height and width: repeat the pixels, then a 3×3 convolution and ReLU.
 
-    Every output pixel has the same number of inputs, so no checkerboard arises. (batch, h, w, c)
+    All output pixels share one kernel, so a flat area stays flat; a transposed convolution has
+    other weights for odd pixels than for even ones, which gives checkerboards. (batch, h, w, c)
     becomes (batch, 2h, 2w, filters). Odena, Dumoulin and Olah 2016; notebook 05.
     """
     x = layers.UpSampling2D()(x)

@@ -137,13 +137,19 @@ def open_run(settings, networks, optimizers, runs=None):
     numbers = [int(p.name.rsplit("-", 1)[1]) for p in find_runs(settings.name, runs)]
     for number in sorted(numbers, reverse=True):
         folder = runs / f"{settings.name}-{number:03}"
-        same = _settings_in(folder) == asdict(settings)
-        if same and not (folder / "generator.safetensors").exists():
+        unfinished = not (folder / "generator.safetensors").exists()
+        if unfinished and has_settings(folder, settings):
             run = Run(settings, networks, optimizers, folder)
             run.restore_checkpoint()
             return run
     return Run(settings, networks, optimizers,
                runs / f"{settings.name}-{max(numbers, default=0) + 1:03}")
+
+
+def has_settings(folder, settings):
+    """True if the run in ``folder`` was started with ``settings``."""
+    wanted = json.loads(json.dumps(asdict(settings)))  # as a file gives them back: lists, no tuples
+    return _settings_in(folder) == wanted
 
 
 def find_runs(name, runs, finished=False):

@@ -1,4 +1,4 @@
-"""Haze made on line: endless training pairs from clear photographs and from real hazy pairs.
+"""Haze made on the fly: endless training pairs from clear photographs and from real hazy pairs.
 
 NumPy and Pillow only. Images are float32 RGB in [0, 1], shape (height, width, 3); every random
 decision comes from the generator that is passed in. Taught in notebook 05.
@@ -18,11 +18,13 @@ class Ranges:
     """What the haze of one pair is drawn from: uniformly, unless said otherwise.
 
     ``thickness`` is the mean optical depth (beta times depth) outside the sky, drawn evenly in its
-    logarithm: 0.15 is a veil, 2.5 leaves 8 % of the light. RESIDE's indoor haze (beta 0.6 to 1.8
-    on metres) and RIDCP's (0.3 to 1.5) lie within. ``airlight``, its ``tint`` a channel, ``noise``
-    (in 1/255) and ``quality`` (JPEG) enclose those of RIDCP (Wu et al. 2023, section 3), which
-    also applies the last two half of the time. ``near_clear`` is the share of pairs with hardly
-    any haze, which teach a network to leave a clear photograph alone.
+    logarithm: 0.15 is a veil, 2.5 leaves 8 % of the light. ``airlight`` is the level, ``tint`` how
+    far a channel may be off it. ``uneven`` is the largest exponent of the clouds that multiply
+    the haze. ``noise`` (standard deviation in 1/255) and ``quality`` (JPEG) are applied half of
+    the time each. For comparison, RIDCP (Wu et al. 2023) draws beta from 0.3 to 1.5 on normalised
+    inverse depth, airlight from 0.25 to 1 (0.025 a channel), noise from 2 to 25 and quality from
+    30 to 95. ``near_clear`` is the share of pairs with hardly any haze, which teach a network to
+    leave a clear photograph alone.
     """
 
     thickness: tuple = (0.15, 2.5)
@@ -62,11 +64,11 @@ def find_sky(clear):
 
 
 def random_depth(clear, sky, rng, depth=None):
-    """A depth map (height, width) with mean 1 outside the sky, which is farthest.
+    """A depth map (height, width) with mean 1 outside the sky, which is far.
 
     Mixes at random a known ``depth`` (if there is one), a ground plane that recedes to a horizon,
     and clouds of noise, and lets the edges of the mixture follow the photograph's. A wrong depth
-    does no harm: the network is to measure haze by how it looks, not by where it uses to be.
+    does no harm: the network is to measure haze by how it looks, not by where it usually is.
     """
     height, width = sky.shape
     y = np.linspace(0, 1, height, dtype="float32")[:, None]
@@ -124,8 +126,8 @@ def jpeg(image, quality):
 def restrengthen(hazy, clear, rng):
     """A real pair with another amount of its own haze: ``clear`` + s (``hazy`` - ``clear``).
 
-    Exact in the scattering model, for I - J = (1 - t)(A - J): the haze is s times as opaque. Two
-    thirds of the pairs stay as they are. Notebook 05.
+    Exact as far as the scattering model holds, for I - J = (1 - t)(A - J): the haze is s times as
+    opaque. Two thirds of the pairs stay as they are. Notebook 05.
     """
     s = rng.uniform(0, 1.1) if rng.random() < 1 / 3 else 1.0
     return np.clip(clear + s * (hazy - clear), 0, 1)
@@ -143,8 +145,7 @@ def random_crop(images, rng, size=256, longest=(320, 700)):
     """The same random square of several images of one shape, resized to ``size`` and mirrored.
 
     ``images`` are uint8 arrays, RGB or grey. The scale is that of a photograph whose long side
-    has ``longest`` pixels, drawn evenly in its logarithm: the sizes that the network will see.
-    Returns float32 arrays in [0, 1].
+    has ``longest`` pixels, drawn evenly in its logarithm. Returns float32 arrays in [0, 1].
     """
     height, width = images[0].shape[:2]
     scale = np.exp(rng.uniform(*np.log(longest))) / max(height, width)
@@ -163,25 +164,29 @@ class Mixture:
     """Pair n of an endless training set, as a function of (seed, n) alone.
 
     ``pairs`` is a list of (hazy, clear), ``clear`` a list of (clear, depth or None, sky or None),
-    all uint8 arrays; a pair is drawn from the first with probability ``real``. Calling it returns
-    (hazy, clear), float32 RGB in [0, 1], shape (size, size, 3). Notebook 05.
+    all uint8 arrays; a pair is drawn from the first with probability ``real``. From pair
+    ``late_from`` on that is ``late_real``, and real pairs keep their exposure: the camera's answer
+    to haze is worth learning in the end. Calling it returns (hazy, clear), float32 RGB in [0, 1],
+    shape (size, size, 3). Notebook 05.
     """
 
-    def __init__(self, pairs, clear, real=0.5, size=256, seed=0, ranges=None):
+    def __init__(self, pairs, clear, real=0.5, size=256, seed=0, ranges=None,
+                 late_from=float("inf"), late_real=0.5):
         self.pairs, self.clear, self.size, self.seed = pairs, clear, size, seed
-        self.real = real if pairs and clear else float(bool(pairs))
+        self.real, self.late_from, self.late_real = real, late_from, late_real
         self.ranges = ranges or Ranges()
 
     def __call__(self, n):
-        rng = np.random.default_rng([self.seed, int(n)])
-        if rng.random() < self.real:
+        rng, late = np.random.default_rng([self.seed, int(n)]), n >= self.late_from
+        share = self.late_real if late else self.real
+        share = share if self.pairs and self.clear else float(bool(self.pairs))
+        if rng.random() < share:
             images = self.pairs[rng.integers(len(self.pairs))]
             hazy, clear = random_crop(images, rng, self.size)
             hazy = restrengthen(hazy, clear, rng)
-        else:
-            photograph, *extra = self.clear[rng.integers(len(self.clear))]
-            known = [x for x in extra if x is not None]
-            clear, *known = random_crop([photograph, *known], rng, self.size)
-            depth, sky = [None if x is None else known.pop(0) for x in extra]
-            hazy = synthesise(clear, rng, depth, sky, self.ranges)
-        return vary_exposure(hazy, clear, rng)
+            return (hazy, clear) if late else vary_exposure(hazy, clear, rng)
+        photograph, *extra = self.clear[rng.integers(len(self.clear))]
+        known = [x for x in extra if x is not None]
+        clear, *known = random_crop([photograph, *known], rng, self.size)
+        depth, sky = [None if x is None else known.pop(0) for x in extra]
+        return vary_exposure(synthesise(clear, rng, depth, sky, self.ranges), clear, rng)

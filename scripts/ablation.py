@@ -4,9 +4,10 @@
 
 Trains every row of ROWS from the same seeds for the same number of steps and scores it on the
 same images: the validation scenes of sample_data, the validation pairs of --real at half size, and
-the clear scenes given back. Folders as for scripts/train_improved.py. Numbers go to
-sample_data/results/ablation.json, pictures of three scenes beside it. A row that is already there
-with the same settings is not trained again, so an interrupted run goes on; --again forgets them.
+the clear validation scenes given back. Folders as for scripts/train_improved.py. Numbers go to
+sample_data/results/ablation.json, pictures of three photographs beside it. A row that is already
+there with the same settings is not trained again, so an interrupted run goes on; --again forgets
+them all.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import platform
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,17 +32,12 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
 from PIL import Image  # noqa: E402
+from real_pairs import as_bytes, load_half, split_pairs  # noqa: E402
 from tqdm import tqdm  # noqa: E402
-from train_improved import (  # noqa: E402
-    batches,
-    clear_photographs,
-    half_size,
-    real_pairs,
-    sample_scenes,
-)
+from train_improved import batches, photographs, real_images  # noqa: E402
 
-from helpers.data import load_image, load_pair, training_batches  # noqa: E402
-from helpers.inference import dehaze  # noqa: E402
+from helpers.data import ImageError, load_image, load_pair, training_batches  # noqa: E402
+from helpers.inference import dehaze, in_tiles  # noqa: E402
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss, ssim_loss  # noqa: E402
 from helpers.metrics import psnr, score  # noqa: E402
 from helpers.models import (  # noqa: E402
@@ -51,11 +48,11 @@ from helpers.models import (  # noqa: E402
     resize_block,
     unet,
 )
-from helpers.pairs import find_pairs  # noqa: E402
+from helpers.pairs import PairError, find_pairs  # noqa: E402
 from helpers.synthesis import Mixture  # noqa: E402
 from helpers.training import LinearDecay, train, update_average  # noqa: E402
 
-WIDTH, SIZE, BATCH, STEPS = 16, 256, 4, 800
+WIDTH, SIZE, BATCH, STEPS = 16, 256, 4, 600
 PRECISION = "mixed_bfloat16" if env.has_bfloat16() else "float32"
 RESULTS = env.SAMPLE_DATA / "results"
 
@@ -70,8 +67,8 @@ class Row:
     physics: bool = False
     ssim: float = 0.0
     adversary: float = 0.01  # relative to the L1 loss: pix2pix's 1 / 100
-    enters: int = 0  # the step at which the adversary starts
-    data: str = "sample"
+    enters: int = 0  # the step from which the generator listens to the adversary
+    data: str = "sample"  # or online, more, mixed: see data_of
     average: bool = False
     residual: bool = False
     seeds: int = 1
@@ -85,21 +82,24 @@ physical = resized | {"physics": True}
 similar = physical | {"ssim": 0.4}
 alone = similar | {"adversary": 0.0}
 online = alone | {"data": "online"}
+more = alone | {"data": "more"}
 mixed = alone | {"data": "mixed"}
 averaged = mixed | {"average": True, "warm_up": True}
 
 ROWS = [
     Row("pix2pix of notebooks 02 and 03", seeds=3),
-    Row("no normalisation, no dropout", **plain),
+    Row("no normalisation", **plain),
     Row("resize, then convolve", **resized),
     Row("K and B as output", **physical),
     Row("L1 and 1 - SSIM", **similar),
+    Row("adversary ten times as heavy", **similar | {"adversary": 0.1}),
     Row("adversary from the middle on", **similar | {"enters": STEPS // 2}),
     Row("no adversary", **alone),
-    Row("haze made on line", **online),
+    Row("haze made on the fly", **online),
+    Row("601 more photographs", **more),
     Row("half of it real pairs", **mixed),
-    Row("average of weights, cosine schedule", **averaged),
-    Row("residual blocks, no tiles", **averaged | {"residual": True}, seeds=3),
+    Row("average, cosine schedule", **averaged),
+    Row("residual blocks, whole image", **averaged | {"residual": True}, seeds=3),
 ]
 
 
@@ -144,7 +144,7 @@ def upsampling(row):
 
 
 def make_step(row, generator, average, discriminator, g_adam, d_adam):
-    """The train step of notebook 03 with the row's losses; ``n`` counts the steps."""
+    """The train step of notebook 03 with the row's losses."""
 
     @tf.function
     def step(hazy, clear):
@@ -177,7 +177,7 @@ def make_step(row, generator, average, discriminator, g_adam, d_adam):
     return step
 
 
-def trained(row, seed, data):
+def trained(row, seed, batches):
     """Train one row from one seed: (the generator to score, minutes)."""
     start = time.monotonic()
     keras.config.set_dtype_policy(PRECISION)
@@ -200,32 +200,45 @@ def trained(row, seed, data):
     d_adam.build(discriminator.trainable_variables)
     step = make_step(row, generator, average, discriminator, g_adam, d_adam)
     with tqdm(total=STEPS, desc=f"{row.title}, seed {seed}", mininterval=10) as bar:
-        train(step, data(row, seed), 0, STEPS, lambda n, losses: bar.update())
+        train(step, batches, 0, STEPS, lambda n, losses: bar.update())
     return average, (time.monotonic() - start) / 60
 
 
-def scores(generator, scenes):
-    """Mean PSNR and SSIM over (hazy, clear) of [0, 1]."""
-    values = [score(dehaze(generator, hazy), clear) for hazy, clear in scenes]
+def restore(row, generator, hazy):
+    """What a row makes of an image: only the last network sees it whole, as it was trained to."""
+    return dehaze(generator, hazy) if row.residual else in_tiles(generator, hazy)
+
+
+def mean_scores(method, scenes):
+    """Mean PSNR and SSIM of a function over (hazy, clear) of [0, 1]."""
+    values = [score(method(hazy), clear) for hazy, clear in scenes]
     return [round(float(v), 4) for v in np.mean(values, axis=0)]
 
 
-def seconds(generator, image, times=5):
-    """Median seconds for one image."""
+def seconds(method, image, times=5):
+    """Median seconds for one image, the first call left out."""
     taken = []
     for _ in range(times):
         start = time.perf_counter()
-        dehaze(generator, image)
+        method(image)
         taken.append(time.perf_counter() - start)
     return round(float(np.median(taken[1:])), 4)
 
 
 def pictures():
-    """The three hazy photographs that every row dehazes: {name: RGB in [0, 1]}."""
-    return {p.stem: load_image(p) for p in (
-        env.SAMPLE_DATA / "test" / "hazy" / find_pairs(env.SAMPLE_DATA / "test")[4].hazy.name,
-        *sorted((env.SAMPLE_DATA / "real" / "hazy").iterdir())[1:3],
-    )}
+    """The three photographs that every row dehazes: {name: RGB in [0, 1]}."""
+    test = find_pairs(env.SAMPLE_DATA / "test")
+    real = sorted((env.SAMPLE_DATA / "real" / "hazy").iterdir())
+    chosen = [p.hazy for p in test if p.scene == "pont-du-gard"][1:2]
+    chosen += [p for p in real if p.stem in ("christ-the-redeemer", "golden-temple")]
+    return {path.stem: load_image(path) for path in chosen}
+
+
+def save_picture(image, name):
+    """A small JPEG beside the results."""
+    pixels = Image.fromarray(as_bytes(image))
+    pixels.thumbnail((320, 320), Image.Resampling.LANCZOS)
+    pixels.save(RESULTS / f"ablation-{name}.jpg", quality=88)
 
 
 def save(results):
@@ -235,68 +248,74 @@ def save(results):
     os.replace(part, RESULTS / "ablation.json")
 
 
+def key_of(number, settings, seed):
+    """What makes a trained row the same one; its title does not."""
+    return json.dumps([number, settings | {"title": ""}, seed])
+
+
+def data_of(row, seed, pairs, folder):
+    """Endless batches: the hazy files of sample_data; or haze made on the fly over its scenes, over
+    those and the photographs of ``folder``, or mixed with as many real ``pairs``.
+    """
+    if row.data == "sample":
+        return training_batches(find_pairs(env.SAMPLE_DATA / "train"), BATCH, SIZE, seed)
+    clear = photographs(None if row.data == "online" else folder)
+    real = real_images(pairs) if row.data == "mixed" else []
+    return batches(Mixture(real, clear, 0.5, SIZE, seed), BATCH, 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, required=True, help="folder of real pairs")
     parser.add_argument("--clear", type=Path, required=True, help="folder of clear photographs")
     parser.add_argument("--again", action="store_true", help="forget the rows that are there")
     options = parser.parse_args()
-    pairs, held = real_pairs(options.real)
-    sample = sample_scenes()
-    others = clear_photographs(options.clear)
-    clear = sample * max(1, len(others) // (2 * len(sample))) + others
-    sample_pairs = find_pairs(env.SAMPLE_DATA / "train")
-
-    def data(row, seed):
-        if row.data == "sample":
-            return training_batches(sample_pairs, BATCH, SIZE, seed)
-        mixture = Mixture(pairs if row.data == "mixed" else [], clear, 0.5, SIZE, seed)
-        return batches(mixture, BATCH, 0)
-
-    scenes = [load_pair(p) for p in find_pairs(env.SAMPLE_DATA / "validation")]
-    real = [(half_size(p.hazy), half_size(p.clear)) for p in held]
-    known = [load_image(p) for p in sorted((env.SAMPLE_DATA / "validation" / "clear").iterdir())]
-
+    try:
+        pairs, held = split_pairs(options.real)
+        photographs(options.clear)  # for its errors, before hours of training
+        real = [load_half(pair) for pair in held]
+    except (ImageError, PairError) as error:
+        sys.exit(str(error))
+    validation = find_pairs(env.SAMPLE_DATA / "validation")
+    sample = [load_pair(pair) for pair in validation]
+    clear = [load_image(path) for path in sorted({pair.clear for pair in validation})]
+    results = {
+        "made": f"{datetime.date.today()}", "steps": STEPS, "batch": BATCH, "size": SIZE,
+        "width": WIDTH, "precision": PRECISION, "python": platform.python_version(),
+        "tensorflow": tf.__version__, "keras": keras.__version__, "cores": os.cpu_count(),
+        "images": {"sample": len(sample), "real": len(real), "clear": len(clear)},
+        "hazy": {name: mean_scores(lambda hazy: hazy, scenes)
+                 for name, scenes in (("sample", sample), ("real", real))},
+    }
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / "ablation.json"
-    done = json.loads(file.read_text()) if file.exists() and not options.again else {}
-    results = {
-        "made": f"{datetime.date.today()}",
-        "steps": STEPS, "batch": BATCH, "size": SIZE, "precision": PRECISION,
-        "python": platform.python_version(), "tensorflow": tf.__version__,
-        "keras": keras.__version__, "cores": os.cpu_count(),
-        "images": {"sample": len(scenes), "real": len(real), "clear": len(known)},
-        "hazy": {
-            "sample": [round(float(v), 4) for v in np.mean([score(*s) for s in scenes], axis=0)],
-            "real": [round(float(v), 4) for v in np.mean([score(*s) for s in real], axis=0)],
-        },
-        "rows": [],
-    }
-    old = {json.dumps([r["settings"], r["seed"]]): r for r in done.get("rows", [])
-           if done.get("steps") == STEPS}
+    before = json.loads(file.read_text()) if file.exists() and not options.again else {}
+    budget = "steps", "batch", "size", "width", "precision"
+    same = all(before.get(name) == results[name] for name in budget)
+    done = {key_of(run["row"], run["settings"], run["seed"]): run
+            for run in (before["rows"] if same else [])}
+    wanted = [(number, row, seed) for number, row in enumerate(ROWS) for seed in range(row.seeds)]
+    keys = [key_of(number, asdict(row), seed) for number, row, seed in wanted]
     shown = pictures()
-    for number, row in enumerate(ROWS):
-        for seed in range(row.seeds):
-            key = json.dumps([asdict(row), seed])
-            if key not in old:
-                generator, minutes = trained(row, seed, data)
-                old[key] = {
-                    "row": number, "settings": asdict(row), "seed": seed,
-                    "minutes": round(minutes, 2), "parameters": generator.count_params(),
-                    "sample": scores(generator, scenes), "real": scores(generator, real),
-                    "clear": round(float(np.mean(
-                        [psnr(dehaze(generator, c), c) for c in known])), 3),
-                    "seconds": seconds(generator, shown[list(shown)[0]]),
-                }
-                for name, hazy in shown.items() if seed == 0 else []:
-                    result = dehaze(generator, hazy)
-                    pixels = Image.fromarray(np.round(result * 255).astype("uint8"))
-                    pixels.thumbnail((320, 320), Image.Resampling.LANCZOS)
-                    pixels.save(RESULTS / f"ablation-{number:02}-{name}.jpg", quality=88)
-                print(old[key] | {"settings": row.title}, flush=True)
-                keras.backend.clear_session()
-            results["rows"].append(old[key])
-            save(results)
+    for name, hazy in shown.items():
+        save_picture(hazy, f"hazy-{name}")
+    for key, (number, row, seed) in zip(keys, wanted, strict=True):
+        if key not in done:
+            generator, minutes = trained(row, seed, data_of(row, seed, pairs, options.clear))
+            method = partial(restore, row, generator)
+            done[key] = {
+                "row": number, "settings": asdict(row), "seed": seed,
+                "minutes": round(minutes, 2), "parameters": generator.count_params(),
+                "sample": mean_scores(method, sample), "real": mean_scores(method, real),
+                "clear": round(float(np.mean([psnr(method(c), c) for c in clear])), 3),
+                "seconds": seconds(method, shown["christ-the-redeemer"]),
+            }
+            for name, hazy in shown.items() if seed == 0 else []:
+                save_picture(method(hazy), f"{number:02}-{name}")
+            print(done[key] | {"settings": row.title}, flush=True)
+            keras.backend.clear_session()
+        done[key]["settings"] = asdict(row)  # a new title is taken over
+        save(results | {"rows": [done[k] for k in keys if k in done]})
 
 
 if __name__ == "__main__":

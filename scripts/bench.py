@@ -4,8 +4,8 @@
     python scripts/bench.py --quick       a small image once, to see that it works
     python scripts/bench.py --runs runs   the newest finished runs of that folder
 
-All methods get the same photograph of sample_data, enlarged to 0.8, 12 and 24 megapixels; the two
-that take long are left out of the largest. They take turns in one process, and the median counts;
+All methods get the same photograph of sample_data, enlarged to 0.8, 12 and 24 megapixels; the
+largest is for the improved generator alone. They take turns in one process, and the median counts;
 the first call is told apart. The peak of resident memory is that of a process of its own, which
 does nothing but load the method and the image and call it once; Python, TensorFlow and the image
 are part of it. Prints a Markdown table and writes build/bench.json.

@@ -18,7 +18,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from scoreboard import methods_with, real_pairs, sky_scenes, weights_in  # noqa: E402
+from scoreboard import methods_with, sky_scenes, split_pairs, weights_in  # noqa: E402
 
 from helpers import env  # noqa: E402
 from helpers.data import ImageError, load_image, load_pair  # noqa: E402
@@ -88,7 +88,7 @@ def main(arguments=None):
         options.out.mkdir(parents=True, exist_ok=True)
         methods = methods_with(weights_in(options.runs))
         masks = {stem: mask for kind, stem, _, _, mask in sky_scenes() if kind == "real"}
-        pairs = real_pairs(options.real) if options.real else []
+        pairs = split_pairs(options.real)[1] if options.real else []
         photographs = images_in(env.SAMPLE_DATA / "real" / "hazy")
         sheets = {
             "natural": [rows_of(path.stem, methods, load_image(path), mask=masks.get(path.stem))

@@ -1,11 +1,12 @@
 """Draws docs/overview.jpg, the picture of the README, with the shipped weights.
 
-    python scripts/readme_figure.py                     three test scenes
-    python scripts/readme_figure.py --scenes petra ...  others, of the test or validation scenes
-    python scripts/readme_figure.py --runs runs         the newest finished run of that folder
+    python scripts/readme_figure.py                     two real photographs, two test scenes
+    python scripts/readme_figure.py --scenes petra ...  others: real, test or validation
+    python scripts/readme_figure.py --runs runs         the newest finished runs of that folder
 
-A row is one scene: hazy, dark channel prior, pix2pix, clear. Of a scene's hazy versions, the one
-with beta nearest to 1 is shown. Methods run on the whole image; the picture shows its middle.
+A row is one photograph: hazy, dark channel prior, pix2pix, improved, clear (of real haze there is
+none). Of a scene's hazy versions, the one with beta nearest to 1 is shown. Methods run on the whole
+image; the picture shows its middle.
 """
 
 import argparse
@@ -20,24 +21,29 @@ sys.path.insert(0, str(ROOT))
 from helpers import env  # noqa: E402
 
 env.import_tensorflow()  # quietly, before another module does it
-from helpers.data import load_pair  # noqa: E402
+from helpers.data import load_image, load_pair  # noqa: E402
 from helpers.haze import dark_channel_prior  # noqa: E402
 from helpers.inference import WeightsError, dehaze, find_weights, load_generator  # noqa: E402
 from helpers.pairs import find_pairs  # noqa: E402
 
-SCENES = ("pont-du-gard", "chichen-itza", "taj-mahal")
-COLUMNS = ("hazy", "dark channel prior", "pix2pix", "clear")
-CELL, GAP, HEAD = (297, 198), 4, 30  # 4 * 297 + 3 * 4 = 1200 pixels across
+SCENES = ("golden-temple", "bent-pyramid", "pont-du-gard", "chichen-itza")
+COLUMNS = ("hazy", "dark channel prior", "pix2pix", "improved", "clear")
+CELL, GAP, HEAD = (237, 158), 4, 30  # 5 * 237 + 4 * 4 = 1201 pixels across
 LARGEST = 250_000  # bytes
 
 
-def pair_of(scene):
-    """The pair of a test or validation scene whose beta is nearest to 1, or None."""
+def photograph(scene):
+    """(hazy, clear) of the test or validation pair whose beta is nearest to 1, (hazy, None) of a
+    naturally hazy photograph, or None.
+    """
+    for path in (env.SAMPLE_DATA / "real" / "hazy").glob(f"{scene}.*"):
+        return load_image(path), None
     pairs = [
         pair for split in ("test", "validation") for pair in find_pairs(env.SAMPLE_DATA / split)
         if pair.scene == scene
     ]
-    return min(pairs, key=lambda p: abs(float(p.hazy.stem.split("_")[-1]) - 1), default=None)
+    nearest = sorted(pairs, key=lambda p: abs(float(p.hazy.stem.split("_")[-1]) - 1))
+    return load_pair(nearest[0]) if nearest else None
 
 
 def as_cell(image):
@@ -55,7 +61,8 @@ def sheet(rows):
         x = column * (CELL[0] + GAP)
         draw.text((x + CELL[0] / 2, HEAD / 2), name, fill="#333333", font=font, anchor="mm")
         for row, images in enumerate(rows):
-            canvas.paste(as_cell(images[column]), (x, HEAD + row * (CELL[1] + GAP)))
+            if images[column] is not None:
+                canvas.paste(as_cell(images[column]), (x, HEAD + row * (CELL[1] + GAP)))
     return canvas
 
 
@@ -78,18 +85,20 @@ def main():
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "overview.jpg")
     options = parser.parse_args()
     try:
-        folder = find_weights("pix2pix", options.runs)
-        generator = load_generator(folder / "generator.safetensors")
+        generators = [
+            load_generator(find_weights(name, options.runs) / "generator.safetensors")
+            for name in ("pix2pix", "improved")
+        ]
     except WeightsError as error:
         sys.exit(str(error))
     rows = []
     for scene in options.scenes:
-        pair = pair_of(scene)
-        if pair is None:
-            sys.exit(f"{scene}: no test or validation scene has this name; see sample_data/test.")
-        hazy, clear = load_pair(pair)
-        print(pair.hazy.name)
-        rows.append([hazy, dark_channel_prior(hazy)[0], dehaze(generator, hazy), clear])
+        found = photograph(scene)
+        if found is None:
+            sys.exit(f"{scene}: no photograph has this name; see sample_data/test and real.")
+        hazy, clear = found
+        results = [dehaze(generator, hazy) for generator in generators]
+        rows.append([hazy, dark_channel_prior(hazy)[0], *results, clear])
     save(sheet(rows), options.out)
 
 

@@ -26,7 +26,6 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -34,6 +33,7 @@ from helpers import env  # noqa: E402
 
 tf = env.import_tensorflow()  # quietly, before another module does it
 import keras  # noqa: E402
+from real_pairs import half, split_pairs  # noqa: E402
 
 from helpers.data import ImageError, load_image, load_pair, open_image  # noqa: E402
 from helpers.haze import autocontrast, dark_channel_prior  # noqa: E402
@@ -64,28 +64,6 @@ def methods_with(weights):
         generator = load_generator(path)
         methods[title] = lambda hazy, generator=generator: dehaze(generator, hazy)
     return methods
-
-
-def real_pairs(folder):
-    """The pairs of ``folder`` that scene_groups.json keeps for validation."""
-    path = folder / "scene_groups.json"
-    try:
-        held = set(json.loads(path.read_text())["validation"])
-    except (OSError, ValueError, KeyError, TypeError):
-        held = set()
-    if not held:
-        raise PairError(f"{path}: missing, or without «validation», the list of names to score.")
-    pairs = [pair for pair in find_pairs(folder) if pair.hazy.stem in held]
-    if lost := held - {pair.hazy.stem for pair in pairs}:
-        raise PairError(f"{folder}: no pair is called {min(lost)}, as {path.name} says.")
-    return pairs
-
-
-def half(image):
-    """An image in [0, 1] at half its width and height."""
-    picture = Image.fromarray(np.round(image * 255).astype("uint8"))
-    size = picture.width // 2, picture.height // 2
-    return np.asarray(picture.resize(size, Image.Resampling.LANCZOS), "float32") / 255
 
 
 def measure(methods, scenes):
@@ -216,7 +194,7 @@ def main(arguments=None):
         methods = methods_with(files)
         pairs = find_pairs(options.pairs)
         scenes = [load_pair(pair) for pair in pairs]
-        real = real_pairs(options.real) if options.real else []
+        real = split_pairs(options.real)[1] if options.real else []
         real_scenes = [load_pair(pair) for pair in real]
     except (ImageError, OSError, PairError, WeightsError) as error:
         sys.exit(str(error))

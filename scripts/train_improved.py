@@ -5,12 +5,12 @@
 --real is a folder of real hazy photographs and their clear partners: hazy/ and clear/ with the
 same names, and scene_groups.json, whose list "validation" names the pairs that are never trained
 on. --clear is a folder of clear photographs (searched with its subfolders), over which haze is
-made. Both are optional and said in README.md; without them the training scenes of sample_data have
-to do. An interrupted run goes on where it stopped; its folder is build/runs/weights/.
+made. sample_data/weights/README.md says which ones. Without both, the training scenes of
+sample_data must do, and the result stays in build/: it is not what ships. An interrupted run goes
+on where it stopped; its folder is build/runs/weights/.
 """
 
 import argparse
-import json
 import shutil
 import sys
 import time
@@ -26,14 +26,16 @@ tf = env.import_tensorflow()
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
+from real_pairs import as_bytes, load_half, split_pairs  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from helpers.data import load_depth, normalise, open_image  # noqa: E402
-from helpers.inference import dehaze  # noqa: E402
+from helpers.data import ImageError, load_depth, load_pair, normalise, open_image  # noqa: E402
+from helpers.inference import dehaze, load_generator  # noqa: E402
 from helpers.losses import l1_loss, ssim_loss  # noqa: E402
+from helpers.metrics import psnr  # noqa: E402
 from helpers.models import physics_unet  # noqa: E402
-from helpers.pairs import IMAGE_SUFFIXES, find_pairs  # noqa: E402
-from helpers.runs import open_run  # noqa: E402
+from helpers.pairs import IMAGE_SUFFIXES, PairError, find_pairs  # noqa: E402
+from helpers.runs import RunError, open_run, save_generator  # noqa: E402
 from helpers.synthesis import Mixture, find_sky  # noqa: E402
 from helpers.training import train, update_average, watch  # noqa: E402
 
@@ -55,7 +57,13 @@ class Recipe:
     weight_decay: float = 0.01
     ssim: float = 0.4
     real: float = 0.5
+    late_real: float = 0.6
+    late_from: int = 4800  # the step from which real pairs keep their exposure
+    squared: float = 2.0
+    squared_from: int = 6000  # the step from which the squared error counts as well
     decay: float = 0.999
+    early: int = 6000  # the step whose averaged weights have a share in what ships
+    early_share: float = 0.15
 
     @property
     def architecture(self):
@@ -67,10 +75,6 @@ def shrunk(image, longest=800):
     image = image.convert("RGB")
     image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     return np.asarray(image)
-
-
-def as_bytes(image):
-    return np.round(np.clip(image, 0, 1) * 255).astype("uint8")
 
 
 def sample_scenes():
@@ -89,24 +93,19 @@ def clear_photographs(folder, rim=4):
     found = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
         photograph = shrunk(open_image(path))[rim:-rim, rim:-rim]
+        if min(photograph.shape) == 0:
+            raise ImageError(f"{path}: too small to train on; remove it.")
         found.append((photograph, None, as_bytes(find_sky(photograph.astype("float32") / 255))))
+    if not found:
+        raise PairError(f"{folder}: no photographs in it or below; check the path.")
     return found
 
 
-def real_pairs(folder):
-    """(training pairs as uint8 arrays, validation pairs as paths) of a folder of real pairs."""
-    held = json.loads((folder / "scene_groups.json").read_text())["validation"]
-    pairs = find_pairs(folder)
-    images = [[shrunk(open_image(f)) for f in (p.hazy, p.clear)]
-              for p in pairs if p.hazy.stem not in held]
-    return images, [p for p in pairs if p.hazy.stem in held]
-
-
-def half_size(path):
-    """An image at half its size, RGB in [0, 1]."""
-    image = open_image(path).convert("RGB")
-    half = image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
-    return np.asarray(half, "float32") / 255
+def real_images(pairs):
+    """Pairs as uint8 arrays [hazy, clear] of at most 800 pixels."""
+    for pair in pairs:
+        load_pair(pair)  # raises if the two differ in size
+    return [[shrunk(open_image(f)) for f in (p.hazy, p.clear)] for p in pairs]
 
 
 def batches(mixture, batch, start):
@@ -138,32 +137,66 @@ def build(recipe):
     return (average, generator), (adam,)
 
 
+def mix(network, other, share):
+    """Move the weights of ``network`` by ``share`` of the way towards those of ``other``.
+
+    The late steps of this training gain on NH-HAZE and lose on O-HAZE. Weights between the two,
+    of one and the same run, keep most of both. Wortsman et al. 2022, «Model soups».
+    """
+    for a, b in zip(network.weights, other.weights, strict=True):
+        a.assign((1 - share) * a + share * b)
+
+
+def photographs(clear):
+    """The scenes of sample_data and those of the folder ``clear``, if there is one.
+
+    The few scenes with a depth map are repeated until they are about a third of all.
+    """
+    sample = sample_scenes()
+    others = clear_photographs(clear) if clear else []
+    return sample * max(1, len(others) // (2 * len(sample))) + others
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, help="folder of real pairs")
     parser.add_argument("--clear", type=Path, help="folder of clear photographs")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     options = parser.parse_args()
-    recipe = Recipe(steps=options.steps)
-    pairs, held = real_pairs(options.real) if options.real else ([], [])
-    sample = sample_scenes()
-    others = clear_photographs(options.clear) if options.clear else []
-    # The few scenes with a depth map count as much as a third of the many without one.
-    repeats = max(1, len(others) // (2 * len(sample)))
-    mixture = Mixture(pairs, sample * repeats + others, recipe.real, recipe.size, recipe.seed)
-    print(f"{len(pairs)} real pairs, {len(sample)} scenes with depth, {len(others)} photographs")
+    if options.steps <= Recipe.warm_up:
+        parser.error(f"--steps {options.steps}: more than the {Recipe.warm_up} of the warm-up.")
+    try:
+        run_recipe(Recipe(steps=options.steps), options.real, options.clear)
+    except (ImageError, OSError, PairError, RunError) as error:
+        sys.exit(str(error))
+
+
+def run_recipe(recipe, real, clear):
+    """Train, or go on, and copy the result to sample_data if it is from all the data."""
+    pairs, held = split_pairs(real) if real else ([], [])
+    mixture = Mixture(
+        real_images(pairs), photographs(clear), recipe.real, recipe.size, recipe.seed,
+        late_from=recipe.late_from * recipe.batch, late_real=recipe.late_real,
+    )
+    print(f"{len(pairs)} real pairs, {len(mixture.clear)} clear photographs (some repeated)")
     watched = held or find_pairs(env.SAMPLE_DATA / "validation")[::4]
-    scenes = [(p.hazy.stem, half_size(p.hazy), half_size(p.clear)) for p in watched]
+    scenes = [(pair.hazy.stem, *load_half(pair)) for pair in watched]
 
     (average, generator), (adam,) = parts = build(recipe)
     run = open_run(recipe, *parts, ROOT / "build" / "runs" / "weights")
+    early = run.folder / "early.safetensors"
 
     @tf.function
     def step(hazy, clear):
         with tf.GradientTape() as tape:
             fake = generator(hazy, training=True)
             losses = {"l1": l1_loss(clear, fake), "ssim": ssim_loss(clear, fake)}
+            # Under dense haze several pictures are possible. L1 alone settles on the middle one of
+            # them, often a dark one; with the squared error it is drawn to their mean.
+            losses["squared"] = tf.reduce_mean((clear - fake) ** 2)
             total = losses["l1"] + recipe.ssim * losses["ssim"]
+            share = tf.cast(adam.iterations >= recipe.squared_from, tf.float32)
+            total += share * recipe.squared * losses["squared"]
         gradients = tape.gradient(total, generator.trainable_variables)
         adam.apply(gradients, generator.trainable_variables)
         update_average(average, generator, recipe.decay, adam.iterations)
@@ -175,14 +208,23 @@ def main():
         def panel(_history, status, _done, _pictures):
             tqdm.write(f"{(time.monotonic() - start) / 60:.1f} min: {status}")
 
-        after = watch(run, scenes, dehaze, panel, reports=recipe.steps // 600, checkpoints=15)
+        reports = max(1, recipe.steps // 600)
+        after = watch(run, scenes, dehaze, panel, reports=reports, checkpoints=reports)
 
         def after_step(n, losses):
             after(n, losses)
             bar.update()
+            if n == recipe.early:
+                save_generator(average, early, recipe.name, "float32", **recipe.architecture)
 
         train(step, batches(mixture, recipe.batch, run.step), run.step, recipe.steps, after_step)
+    if early.exists():
+        mix(average, load_generator(early), recipe.early_share)
     run.finish()
+    values = [psnr(dehaze(average, hazy), truth) for _, hazy, truth in scenes]
+    print(f"{run.folder}: done, {np.mean(values):.2f} dB on the validation pairs")
+    if not (real and clear):
+        return print("Not copied to sample_data: that takes --real and --clear.")
     target = env.SAMPLE_DATA / "weights" / recipe.name
     target.mkdir(parents=True, exist_ok=True)
     for part in ("generator.safetensors", "history.json", "settings.json"):

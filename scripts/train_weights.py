@@ -3,10 +3,10 @@
     python scripts/train_weights.py            (make weights; about 5 minutes on two CPU cores)
 
 Data: sample_data/train only, so the weights are as free as the photographs. The recipe is that of
-notebook 03 with 1,200 steps instead of 1,000. An interrupted run goes on where it stopped; its
-folder is build/runs/weights/. What is shipped of it lies in sample_data/weights/<name>/: the
-generator in half precision, the history and the settings; of pix2pix also the pictures of three
-validation scenes through training.
+notebook 03 with 1,200 steps instead of 1,000. An interrupted run goes on where it stopped, and a
+finished one is not repeated; their folder is build/runs/weights/. What is shipped of a run lies in
+sample_data/weights/<name>/: the generator in half precision, the history and the settings; of
+pix2pix also the pictures of three validation scenes through training.
 """
 
 import shutil
@@ -25,7 +25,7 @@ from tqdm import tqdm  # noqa: E402
 from helpers.data import load_pair, training_batches  # noqa: E402
 from helpers.inference import dehaze  # noqa: E402
 from helpers.pairs import find_pairs, one_per_scene  # noqa: E402
-from helpers.runs import open_run  # noqa: E402
+from helpers.runs import find_runs, has_settings, open_run  # noqa: E402
 from helpers.training import Settings, build, train, train_step, watch  # noqa: E402
 
 WIDTH, SIZE, BATCH, STEPS = 16, 256, 4, 1200  # the CPU profile, a few more steps
@@ -40,6 +40,9 @@ def main():
     runs = ROOT / "build" / "runs" / "weights"
     for name, adversarial in (("pix2pix", True), ("l1-only", False)):
         settings = Settings(name, WIDTH, SIZE, BATCH, STEPS, PRECISION, adversarial=adversarial)
+        if any(has_settings(folder, settings) for folder in find_runs(name, runs, finished=True)):
+            print(f"{name}: trained before; remove {runs} to train it again.")
+            continue
         parts = build(settings)
         run = open_run(settings, *parts, runs)
         batches = training_batches(pairs, BATCH, SIZE, settings.seed, start=run.step)

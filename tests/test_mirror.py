@@ -28,6 +28,14 @@ MANIFEST = {  # function: (notebook, module of helpers)
     "train_step": ("03", "training"),
     "train": ("03", "training"),
     "psnr": ("04", "metrics"),
+    "plain_encoder_block": ("05", "models"),
+    "resize_block": ("05", "models"),
+    "residual_block": ("05", "models"),
+    "physics_head": ("05", "models"),
+    "physics_unet": ("05", "models"),
+    "ssim_loss": ("05", "losses"),
+    "restrengthen": ("05", "synthesis"),
+    "update_average": ("05", "training"),
 }
 
 

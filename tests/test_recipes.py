@@ -1,0 +1,124 @@
+"""The recipes of the improved generator and of the ablation, and the results they committed."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+import ablation
+import keras
+import numpy as np
+import pytest
+import real_pairs
+import train_improved
+from PIL import Image
+
+from helpers import env
+from helpers.models import unet
+from helpers.runs import open_run
+from helpers.synthesis import Mixture
+
+RESULTS = env.SAMPLE_DATA / "results"
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def real_folder(tmp_path, rng):
+    """Four real pairs; B2 is held for validation."""
+    for side in ("hazy", "clear"):
+        (tmp_path / side).mkdir()
+        for stem in ("A1", "A2", "B1", "B2"):
+            pixels = rng.integers(0, 255, (60, 80, 3)).astype("uint8")
+            Image.fromarray(pixels).save(tmp_path / side / f"{stem}.png")
+    (tmp_path / "scene_groups.json").write_text('{"validation": ["B2"]}')
+    return tmp_path
+
+
+def test_validation_pairs_are_never_trained_on(real_folder):
+    trained, held = real_pairs.split_pairs(real_folder)
+    assert [p.hazy.stem for p in trained] == ["A1", "A2", "B1"]
+    assert [p.hazy.stem for p in held] == ["B2"]
+
+
+def test_only_training_scenes_of_the_sample_are_used():
+    scenes = train_improved.sample_scenes()
+    assert len(scenes) == len(list((env.SAMPLE_DATA / "train" / "clear").iterdir()))
+    for clear, depth, sky in scenes:
+        assert clear.shape[:2] == depth.shape == sky.shape
+        assert clear.dtype == depth.dtype == sky.dtype == "uint8"
+
+
+def test_batches_go_on_where_they_stopped(real_folder):
+    pairs, _ = real_pairs.split_pairs(real_folder)
+    mixture = Mixture(train_improved.real_images(pairs), [], size=32, seed=3)
+    first = [b for b, _ in zip(train_improved.batches(mixture, 2, 0), range(4), strict=False)]
+    later = next(iter(train_improved.batches(mixture, 2, 3)))
+    assert first[0][0].shape == (2, 32, 32, 3)
+    assert np.array_equal(first[3][0], later[0]) and np.array_equal(first[3][1], later[1])
+    assert float(np.min(first[0][0])) >= -1 and float(np.max(first[0][0])) <= 1
+
+
+def test_an_interrupted_recipe_goes_on(tmp_path):
+    recipe = train_improved.Recipe(filters=(4, 4), blocks=(0, 1), steps=10, warm_up=1)
+    parts = train_improved.build(recipe)
+    average, generator = parts[0]
+    assert all(map(np.array_equal, average.get_weights(), generator.get_weights()))
+    run = open_run(recipe, *parts, tmp_path)
+    generator.set_weights([w + 1 for w in generator.get_weights()])
+    run.step = 5
+    run.save_checkpoint()
+    again = train_improved.build(recipe)
+    assert open_run(recipe, *again, tmp_path).step == 5
+    assert all(map(np.array_equal, again[0][1].get_weights(), generator.get_weights()))
+
+
+def test_the_first_row_is_the_pix2pix_of_notebook_03():
+    row = ablation.ROWS[0]
+    keras.utils.set_random_seed(0)
+    network = ablation.build_generator(row)
+    assert network.count_params() == unet(ablation.WIDTH).count_params()
+    assert (row.adversary, row.rate, row.ssim, row.data) == (0.01, 2e-3, 0.0, "sample")
+
+
+@pytest.mark.parametrize("row", ablation.ROWS[1:4] + ablation.ROWS[-1:], ids=lambda r: r.title)
+def test_rows_change_what_they_say(row):
+    network = ablation.build_generator(row)
+    kinds = {type(layer).__name__ for layer in network.layers}
+    assert "BatchNormalization" not in kinds and "Dropout" not in kinds
+    assert ("Conv2DTranspose" in kinds) == row.transposed
+    assert any(layer.name == "maps" for layer in network.layers) == row.physics
+    image = np.zeros((1, 256, 256, 3), "float32")
+    assert network(image).shape == image.shape
+
+
+def test_each_row_but_the_first_changes_something():
+    plain = [asdict(row) | {"title": "", "seeds": 1} for row in ablation.ROWS]
+    assert all(a != b for a, b in zip(plain, plain[1:], strict=False))
+
+
+def test_committed_ablation_is_that_of_the_script():
+    results = json.loads((RESULTS / "ablation.json").read_text())
+    wanted = [(asdict(row), seed) for row in ablation.ROWS for seed in range(row.seeds)]
+    found = [(run["settings"], run["seed"]) for run in results["rows"]]
+    assert found == wanted, "make ablation"
+    assert results["steps"] == ablation.STEPS
+    assert {"python", "tensorflow", "keras", "made"} <= set(results)
+
+
+def test_committed_scores_are_those_of_the_shipped_weights():
+    board = json.loads((RESULTS / "scoreboard.json").read_text())
+    folders = {"L1 alone": "l1-only", "pix2pix": "pix2pix", "improved": "improved"}
+    for title, folder in folders.items():
+        file = env.SAMPLE_DATA / "weights" / folder / "generator.safetensors"
+        assert board["weights"][title] == hashlib.sha256(file.read_bytes()).hexdigest(), title
+
+
+def test_a_mistyped_folder_is_named_in_one_sentence(tmp_path, monkeypatch, real_folder):
+    for arguments in (["--real", str(tmp_path / "no")],
+                      ["--real", str(real_folder), "--clear", str(tmp_path / "nowhere")]):
+        monkeypatch.setattr("sys.argv", ["train_improved.py", *arguments])
+        with pytest.raises(SystemExit, match=r"check the path\.$"):
+            train_improved.main()
