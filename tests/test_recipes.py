@@ -116,6 +116,35 @@ def test_committed_scores_are_those_of_the_shipped_weights():
         assert board["weights"][title] == hashlib.sha256(file.read_bytes()).hexdigest(), title
 
 
+def test_readme_shows_the_committed_scores():
+    board = json.loads((RESULTS / "scoreboard.json").read_text())
+    readme = (env.ROOT / "README.md").read_text()
+    sets = {(entry["set"], entry["size"]): entry["methods"] for entry in board["sets"]}
+    for name, m in sets["Sample test scenes", "full"].items():
+        assert (f"| {name} | {m['psnr']:.2f} dB | {m['worst_psnr']:.2f} dB | {m['ssim']:.3f} | "
+                f"{m['worst_ssim']:.3f} |") in readme
+    columns = [sets[group, size] for size in ("half", "full")
+               for group in ("O-HAZE", "NH-HAZE2 and NH-HAZE")]
+    for name in columns[0]:
+        cells = [f"{m[name]['psnr']:.2f} dB, {m[name]['ssim']:.3f}" for m in columns]
+        assert f"| {name} | {' | '.join(cells)} |" in readme
+
+
+def test_floors_of_the_shipped_network():
+    """What was promised of it, on the committed scores of scripts/scoreboard.py."""
+    board = json.loads((RESULTS / "scoreboard.json").read_text())
+    sets = {(entry["set"], entry["size"]): entry["methods"] for entry in board["sets"]}
+    outdoor, smoke = sets["O-HAZE", "half"], sets["NH-HAZE2 and NH-HAZE", "half"]
+    assert outdoor["improved"]["psnr"] >= 21.0 and outdoor["improved"]["ssim"] >= 0.83
+    assert smoke["improved"]["ssim"] >= 0.67
+    every = sets["All real validation pairs", "half"]
+    assert every["improved"]["psnr"] >= every["dark channel prior"]["psnr"] + 4
+    assert every["improved"]["psnr"] >= every["pix2pix"]["psnr"] + 2
+    assert np.mean(list(board["clear_back"]["improved"].values())) >= 28
+    sky = board["sky"]["improved"]
+    assert min(sky["real"].values()) >= -15 and min(sky["test"].values()) >= -15
+
+
 def test_a_mistyped_folder_is_named_in_one_sentence(tmp_path, monkeypatch, real_folder):
     for arguments in (["--real", str(tmp_path / "no")],
                       ["--real", str(real_folder), "--clear", str(tmp_path / "nowhere")]):

@@ -125,7 +125,7 @@ def test_a_folder_of_real_pairs_that_cannot_be_used(arguments, place, tmp_path, 
 
 @pytest.mark.parametrize("script", [scoreboard, contact_sheet])
 def test_no_such_folder(arguments, script, tmp_path):
-    with pytest.raises(SystemExit, match="scene_groups.json: missing"):
+    with pytest.raises(SystemExit, match="nowhere: no such folder"):
         script.main([*arguments[:2], "--real", str(tmp_path / "nowhere")])
 
 
