@@ -303,11 +303,15 @@ def main():
         if key not in done:
             generator, minutes = trained(row, seed, data_of(row, seed, pairs, options.clear))
             method = partial(restore, row, generator)
+            scores = dict.fromkeys(("sample", "real", "clear"))  # None where a training diverged
+            if all(np.all(np.isfinite(w)) for w in generator.get_weights()):
+                scores = {
+                    "sample": mean_scores(method, sample), "real": mean_scores(method, real),
+                    "clear": round(float(np.mean([psnr(method(c), c) for c in clear])), 3),
+                }
             done[key] = {
                 "row": number, "settings": asdict(row), "seed": seed,
-                "minutes": round(minutes, 2), "parameters": generator.count_params(),
-                "sample": mean_scores(method, sample), "real": mean_scores(method, real),
-                "clear": round(float(np.mean([psnr(method(c), c) for c in clear])), 3),
+                "minutes": round(minutes, 2), "parameters": generator.count_params(), **scores,
                 "seconds": seconds(method, shown["christ-the-redeemer"]),
             }
             for name, hazy in shown.items() if seed == 0 else []:
