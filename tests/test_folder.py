@@ -477,6 +477,8 @@ def test_ctrl_c(tmp_path, weights):
     with subprocess.Popen(
         [*COMMAND, tmp_path / "in", out, "--weights", weights], cwd=env.ROOT,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A job in the background of a shell ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         end = time.monotonic() + 120
         while not (out / "001.png").exists() and time.monotonic() < end:
