@@ -52,7 +52,7 @@ def find_sky(clear):
     """Guess the sky of a clear photograph: mask (height, width), True for sky.
 
     Bright, blue or grey, smooth, and with nothing but sky above it. White walls at the upper edge
-    deceive it. Notebook 05.
+    deceive it, and the rims of clouds cut it into columns. Notebook 05.
     """
     small = clear[::4, ::4]
     red, green, blue = np.moveaxis(small, -1, 0)
