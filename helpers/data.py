@@ -1,146 +1,19 @@
-"""Image files, and from them to training batches: loading, saving what was made of a photograph,
-paired jitter and the ``tf.data`` pipeline.
+"""From image files to training batches: paired jitter and the ``tf.data`` pipeline.
 
 Images are float32 RGB in [0, 1] when loaded and in [-1, 1] in a batch. Taught in notebook 01.
 """
 
-import io
-import warnings
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
-from PIL import ExifTags, Image, ImageOps
 
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF",
-           ".tiff": "TIFF"}
-SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "PNG": {},
-          "TIFF": {}}  # not compressed: Pillow could not put EXIF beside it
-# What EXIF says of the photograph: title, camera, resolution, software, date, author, rating,
-# copyright, Windows' own. The rest of its first directory is the layout of the old file.
-EXIF_KEPT = {269, 270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 18246, 33432,
-             *range(40091, 40096)}
-
-
-class ImageError(ValueError):
-    """A file is not a usable image; the message names the file and the remedy."""
-
-
-def open_image(source, name=None):
-    """Open an image file with Pillow, fully decoded and upright (its EXIF orientation applied).
-
-    ``source`` is a path, the bytes of a file, or a file object; messages call it ``name``. Raises
-    :class:`ImageError` when the file is missing, is no image, or is damaged. Notebooks 00 and 01.
-    """
-    if isinstance(source, bytes | bytearray | memoryview):
-        source = io.BytesIO(source)
-    if not hasattr(source, "read"):
-        source = Path(source)
-        name = name or source
-        if not source.is_file():
-            raise ImageError(f"{name}: no such file; check the path.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(source)
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)  # a copy would lose a TIFF's EXIF
-            return image
-    except Image.UnidentifiedImageError:
-        problem = "not an image, whatever its name says; remove it or save it again as PNG or JPEG."
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        problem = "more than 89 megapixels; make it smaller first."
-    except Exception as error:  # Pillow's decoders raise many kinds on damaged files
-        problem = f"damaged ({error}); get a new copy or remove it."
-    raise ImageError(f"{name or 'the image'}: {problem}")
-
-
-def to_rgb(image):
-    """Pillow image of any mode to float32 RGB in [0, 1], shape (height, width, 3).
-
-    16-bit greyscale is scaled by 65535, grey is repeated to RGB, and what is transparent is laid
-    over white.
-    """
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, "float32")
-        values = values / 65535 if image.mode.startswith("I") else values
-        return np.repeat(np.clip(values, 0, 1)[..., None], 3, axis=-1)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba)
-    return np.asarray(image.convert("RGB"), "float32") / 255
-
-
-def encode(result, original, suffix):
-    """The bytes of an image file: RGB in [0, 1] with what ``original`` had besides its colours.
-
-    ``original`` is what :func:`open_image` gave and ``result``, (height, width, 3), was made from
-    it. ``suffix`` is that of the new file: JPEG, WebP or TIFF for theirs, else PNG; 8 bits a
-    channel. Kept are EXIF without orientation and preview, an RGB colour profile, and, but for
-    JPEG, transparency, with colours that laid over white give ``result``. Raises ValueError when
-    the sizes differ. Notebook 00.
-    """
-    if result.shape != (original.height, original.width, 3):
-        raise ValueError(f"{result.shape} was not made from an image of {original.size} pixels.")
-    kind = FORMATS.get(suffix.lower(), "PNG")
-    opaque = kind == "JPEG" or original.mode.startswith(("I", "F"))
-    alpha = None
-    if original.has_transparency_data and not opaque:
-        alpha = np.asarray(original.convert("RGBA").getchannel("A"))
-    options = {"exif": _photograph_exif(original), **SAVING[kind]}
-    profile = original.info.get("icc_profile") or b""
-    if profile[16:20] == b"RGB ":  # one of grey or CMYK does not fit any more
-        options["icc_profile"] = profile
-    buffer = io.BytesIO()
-    Image.fromarray(_with_alpha(result, alpha)).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def _with_alpha(image, alpha=None, rows=256):
-    """RGB in [0, 1] that was laid over white, as uint8: RGB, or RGBA with its ``alpha`` again."""
-    out = np.empty((*image.shape[:2], 3 if alpha is None else 4), "uint8")
-    for top in range(0, len(image), rows):  # in strips, for the memory of large ones
-        strip = image[top:top + rows]
-        if alpha is not None:
-            part = alpha[top:top + rows, :, None]
-            strip = 1 - (1 - strip) / (np.maximum(part, 1) / np.float32(255))
-            out[top:top + rows, :, 3:] = part
-        out[top:top + rows, :, :3] = np.round(np.clip(strip, 0, 1) * 255)
-    return out
-
-
-def _photograph_exif(image):
-    """EXIF of an image turned upright, as bytes for another file; nothing if it is damaged."""
-    kept = Image.Exif()
-    try:
-        exif = image.getexif()
-        kept.update({tag: exif[tag] for tag in EXIF_KEPT & set(exif)})
-        details = dict(exif.get_ifd(ExifTags.IFD.Exif))
-        details.pop(ExifTags.IFD.Interop, None)  # points into the old file
-        sides = zip((40962, 40963), image.size, strict=True)
-        details.update({tag: side for tag, side in sides if tag in details})
-        for tag, entries in ((ExifTags.IFD.Exif, details),
-                             (ExifTags.IFD.GPSInfo, dict(exif.get_ifd(ExifTags.IFD.GPSInfo)))):
-            if entries:
-                kept[tag] = entries
-        content = kept.tobytes() if kept else b""
-    except Exception:  # Pillow raises many kinds; the photograph is worth more than its EXIF
-        return b""
-    return content if len(content) < 65_000 else b""  # a JPEG holds no more
-
-
-def load_image(path):
-    """Read an image file: float32 RGB in [0, 1], shape (height, width, 3), upright.
-
-    Raises :class:`ImageError` as :func:`open_image` does. Notebook 01.
-    """
-    return to_rgb(open_image(path))
+from helpers.images import ImageError, load_image
 
 
 def load_pair(pair):
     """Read both images of a :class:`helpers.pairs.Pair`: (hazy, clear), RGB in [0, 1], one shape.
 
-    Raises :class:`ImageError` when a file is unusable or the two differ in size. Notebook 01.
+    Raises :class:`helpers.images.ImageError` when a file is unusable or the two differ in size.
+    Notebook 01.
     """
     hazy, clear = load_image(pair.hazy), load_image(pair.clear)
     if hazy.shape != clear.shape:
@@ -149,19 +22,6 @@ def load_pair(pair):
             f"{clear.shape[1]}×{clear.shape[0]}; crop or resize them to one size."
         )
     return hazy, clear
-
-
-def load_depth(path, farthest=5.0):
-    """Read a depth map of ``sample_data``: float32 (height, width), 0 to ``farthest``.
-
-    The file is a 16-bit greyscale PNG. The unit is the distance at which haze of beta 1 takes
-    63 % of the light. Raises :class:`ImageError` as :func:`open_image` does, and for another
-    kind of image. Notebook 01.
-    """
-    image = open_image(path)
-    if not image.mode.startswith("I"):
-        raise ImageError(f"{path}: not a depth map; save it as a 16-bit greyscale PNG.")
-    return np.asarray(image, "float32") / 65535 * farthest
 
 
 def normalise(image):
@@ -193,14 +53,30 @@ def paired_jitter(hazy, clear, seed, size=256):
     return both[0], both[1]
 
 
-def training_batches(pairs, batch, size=256, seed=0, start=0, cache=True):
+def epoch_order(count, seed, epoch):
+    """The order in which epoch number ``epoch`` takes ``count`` pairs: a permutation of 0..count-1.
+
+    A function of its arguments alone. Notebook 01.
+    """
+    seeds = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    return tf.random.experimental.stateless_shuffle(tf.range(count), seed=seeds)
+
+
+def pairs_in_batch(pairs, batch, n, seed=0):
+    """The pairs that batch ``n`` (from 0) of :func:`training_batches` is made of. Notebook 03."""
+    places = [divmod(position, len(pairs)) for position in range(n * batch, (n + 1) * batch)]
+    return [pairs[int(epoch_order(len(pairs), seed, epoch)[place])] for epoch, place in places]
+
+
+def training_batches(pairs, batch, size=256, seed=0, start=0, cache=True, shard=(1, 0)):
     """Endless ``tf.data.Dataset`` of (hazy, clear), each float32 (batch, size, size, 3) in [-1, 1].
 
     Batch n is a function of (``pairs``, ``seed``, n) alone: the order within an epoch is permuted
     from (seed, epoch) and the jitter from (seed, position). So a run that stopped after n batches
-    goes on with ``start=n`` as if it had not. ``cache`` keeps decoded pairs in memory. Raises
-    :class:`ImageError`, before the first batch, for a pair that cannot be used: every pair is
-    read once here, with or without ``cache``. Notebook 01.
+    goes on with ``start=n`` as if it had not. ``cache`` keeps decoded pairs in memory. ``shard`` is
+    (count, i): of every ``count`` batches the i-th, for several machines that share the work.
+    Raises :class:`helpers.images.ImageError`, before the first batch, for a pair that cannot be
+    used: every pair is read once here, with or without ``cache``. Notebook 01.
     """
     if not pairs:
         raise ImageError("no pairs to train on; find_pairs lists those of a folder.")
@@ -214,11 +90,9 @@ def training_batches(pairs, batch, size=256, seed=0, start=0, cache=True):
         return memory[int(i)] if cache else _as_bytes(load_pair(pairs[int(i)]))
 
     def load(position):
-        epoch, place = position // len(pairs), position % len(pairs)
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(pairs)), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
-        )
-        hazy, clear = tf.numpy_function(read, [order[place]], [tf.uint8, tf.uint8])
+        order = epoch_order(len(pairs), seed, position // len(pairs))
+        i = order[position % len(pairs)]
+        hazy, clear = tf.numpy_function(read, [i], [tf.uint8, tf.uint8])
         hazy, clear = (tf.ensure_shape(x, (None, None, 3)) for x in (hazy, clear))
         hazy, clear = paired_jitter(
             tf.cast(hazy, tf.float32) / 255, tf.cast(clear, tf.float32) / 255,
@@ -227,6 +101,7 @@ def training_batches(pairs, batch, size=256, seed=0, start=0, cache=True):
         return normalise(hazy), normalise(clear)
 
     positions = tf.data.Dataset.range(start * batch, tf.int64.max)
+    positions = positions.batch(batch, drop_remainder=True).shard(*shard).unbatch()
     return (
         positions.map(load, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch, drop_remainder=True)

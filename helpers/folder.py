@@ -13,7 +13,7 @@ from tqdm import tqdm
 from helpers import env
 from helpers.pairs import IMAGE_SUFFIXES
 
-# helpers.data and helpers.inference are imported late: they load TensorFlow, which takes seconds
+# helpers.images and helpers.inference are imported late: they load TensorFlow, which takes seconds
 # and is not needed to say that an argument is wrong.
 
 
@@ -40,10 +40,10 @@ def plan(source, out):
     """What is to be made of a file or of a folder's images: pairs of paths (image, result).
 
     Results lie in ``out`` as the images lie in ``source``, under their names; a format that
-    :func:`helpers.data.encode` does not write becomes PNG. Returns (pairs, failures): one sentence
-    for each image whose result would overwrite another one or an image.
+    :func:`helpers.images.encode` does not write becomes PNG. Returns (pairs, failures): one
+    sentence for each image whose result would overwrite another one or an image.
     """
-    from helpers.data import FORMATS
+    from helpers.images import FORMATS
 
     images, failures = ([source], []) if source.is_file() else find_images(source, out)
     originals = {path.resolve() for path in images}
@@ -83,7 +83,7 @@ def dehaze_files(generator, pairs, strength=1.0):
     ``pairs`` are those of :func:`plan`. A failure is one sentence on an image, and the next one is
     tried; when a result cannot be written, that is the last one.
     """
-    from helpers.data import ImageError, encode, open_image, to_rgb
+    from helpers.images import ImageError, encode, open_image, to_rgb
     from helpers.inference import dehaze
 
     made, failures = 0, []

@@ -14,7 +14,7 @@ import tensorflow as tf
 from safetensors import SafetensorError, safe_open
 
 from helpers import env
-from helpers.data import load_image
+from helpers.images import load_image
 
 
 class RunError(RuntimeError):

@@ -36,7 +36,8 @@ from real_pairs import as_bytes, load_half, split_pairs  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 from train_improved import batches, photographs, real_images  # noqa: E402
 
-from helpers.data import ImageError, load_image, load_pair, training_batches  # noqa: E402
+from helpers.data import load_pair, training_batches  # noqa: E402
+from helpers.images import ImageError, load_image  # noqa: E402
 from helpers.inference import dehaze, in_tiles  # noqa: E402
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss, ssim_loss  # noqa: E402
 from helpers.metrics import psnr, score  # noqa: E402

@@ -21,8 +21,9 @@ sys.path.insert(0, str(ROOT))
 from scoreboard import methods_with, sky_scenes, split_pairs, weights_in  # noqa: E402
 
 from helpers import env  # noqa: E402
-from helpers.data import ImageError, load_image, load_pair  # noqa: E402
+from helpers.data import load_pair  # noqa: E402
 from helpers.haze import box_mean  # noqa: E402
+from helpers.images import ImageError, load_image  # noqa: E402
 from helpers.inference import WeightsError  # noqa: E402
 from helpers.metrics import psnr  # noqa: E402
 from helpers.pairs import PairError, images_in  # noqa: E402

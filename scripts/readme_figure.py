@@ -21,8 +21,9 @@ sys.path.insert(0, str(ROOT))
 from helpers import env  # noqa: E402
 
 env.import_tensorflow()  # quietly, before another module does it
-from helpers.data import load_image, load_pair  # noqa: E402
+from helpers.data import load_pair  # noqa: E402
 from helpers.haze import dark_channel_prior  # noqa: E402
+from helpers.images import load_image  # noqa: E402
 from helpers.inference import WeightsError, dehaze, find_weights, load_generator  # noqa: E402
 from helpers.pairs import find_pairs  # noqa: E402
 

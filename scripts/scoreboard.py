@@ -35,8 +35,9 @@ tf = env.import_tensorflow()  # quietly, before another module does it
 import keras  # noqa: E402
 from real_pairs import half, split_pairs  # noqa: E402
 
-from helpers.data import ImageError, load_image, load_pair, open_image  # noqa: E402
+from helpers.data import load_pair  # noqa: E402
 from helpers.haze import autocontrast, dark_channel_prior  # noqa: E402
+from helpers.images import ImageError, load_image, open_image  # noqa: E402
 from helpers.inference import WeightsError, dehaze, find_weights, load_generator  # noqa: E402
 from helpers.metrics import psnr, score  # noqa: E402
 from helpers.pairs import PairError, find_pairs, images_in  # noqa: E402

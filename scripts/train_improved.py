@@ -29,7 +29,8 @@ from PIL import Image  # noqa: E402
 from real_pairs import as_bytes, load_half, split_pairs  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from helpers.data import ImageError, load_depth, load_pair, normalise, open_image  # noqa: E402
+from helpers.data import load_pair, normalise  # noqa: E402
+from helpers.images import ImageError, load_depth, open_image  # noqa: E402
 from helpers.inference import dehaze, load_generator  # noqa: E402
 from helpers.losses import l1_loss, ssim_loss  # noqa: E402
 from helpers.metrics import psnr  # noqa: E402

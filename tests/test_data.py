@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from helpers import data
+from helpers import data, images
 from helpers.pairs import Pair
 
 RNG = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def png_16_bit(path, pixels):
 
 
 def load(path, expected, tolerance=1e-6):
-    image = data.load_image(path)
+    image = images.load_image(path)
     assert image.dtype == np.float32
     assert image.shape == expected.shape
     assert np.allclose(image, expected, atol=tolerance)
@@ -137,7 +137,7 @@ def test_16_bit_grey_png(tmp_path):
 def test_16_bit_modes(mode):
     pixels = WIDE.astype({"I;16B": ">u2", "I": "<i4"}.get(mode, "<u2"))
     image = Image.frombytes(mode, (40, 24), pixels.tobytes())
-    assert np.allclose(data.to_rgb(image), rgb(WIDE / 65535), atol=1e-6)
+    assert np.allclose(images.to_rgb(image), rgb(WIDE / 65535), atol=1e-6)
 
 
 @pytest.mark.parametrize("order", ["<u2", ">u2"], ids=["little-endian", "big-endian"])
@@ -193,10 +193,10 @@ def test_exif_rotated_jpeg(tmp_path):
 
 def test_load_depth(tmp_path):
     path = save(tmp_path / "d.png", Image.fromarray(WIDE))
-    depth = data.load_depth(path)
+    depth = images.load_depth(path)
     assert depth.dtype == np.float32
     assert np.allclose(depth, WIDE / 65535 * 5, atol=1e-5)
-    assert np.allclose(data.load_depth(path, farthest=65535), WIDE, atol=0.01)
+    assert np.allclose(images.load_depth(path, farthest=65535), WIDE, atol=0.01)
 
 
 # What cannot be used: one sentence each.
@@ -262,8 +262,8 @@ BAD = {
 @pytest.mark.parametrize("make, remedy", BAD.values(), ids=BAD)
 def test_bad_image(tmp_path, make, remedy):
     path = make(tmp_path)
-    with pytest.raises(data.ImageError) as error:
-        data.load_image(path)
+    with pytest.raises(images.ImageError) as error:
+        images.load_image(path)
     message = str(error.value)
     assert message.startswith(f"{path}: ") and remedy in message
     assert message.endswith(".") and "\n" not in message
@@ -282,14 +282,14 @@ def test_a_truncated_jpeg_opens_without_complaint(tmp_path):
 @pytest.mark.parametrize("pixels", [GREY, PICTURE], ids=["8-bit", "rgb"])
 def test_another_image_is_no_depth_map(tmp_path, pixels):
     path = save(tmp_path / "d.png", pixels)
-    with pytest.raises(data.ImageError, match="16-bit greyscale PNG") as error:
-        data.load_depth(path)
+    with pytest.raises(images.ImageError, match="16-bit greyscale PNG") as error:
+        images.load_depth(path)
     assert str(error.value).startswith(f"{path}: ")
 
 
 def test_two_sizes_in_a_pair(tmp_path):
     hazy, clear = save(tmp_path / "h.png", PICTURE), save(tmp_path / "c.png", PICTURE[:, 1:])
-    with pytest.raises(data.ImageError) as error:
+    with pytest.raises(images.ImageError) as error:
         data.load_pair(Pair(hazy, clear, "x"))
     assert str(error.value) == (
         f"{hazy} is 40×24 but {clear} is 39×24; crop or resize them to one size."
@@ -466,11 +466,23 @@ def test_a_bad_pair_is_told_before_the_first_batch(pictures, tmp_path, cache, ki
         "text": lambda: text_as(tmp_path / "a.jpg"),
         "two-sizes": lambda: save(tmp_path / "a.jpg", PICTURE),
     }[kind]()
-    with pytest.raises(data.ImageError) as error:
+    with pytest.raises(images.ImageError) as error:
         data.training_batches([*pictures, Pair(path, pictures[0].clear, "x")], 1, cache=cache)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_no_pairs():
-    with pytest.raises(data.ImageError, match="no pairs to train on"):
+    with pytest.raises(images.ImageError, match="no pairs to train on"):
         data.training_batches([], 1)
+
+
+def test_pairs_in_batch_are_those_that_it_shows(pairs):
+    numbers = numbers_of(take(6, pairs, 3, size=8, seed=5))
+    named = [p for n in range(6) for p in data.pairs_in_batch(pairs, 3, n, seed=5)]
+    assert [p.scene for p in named] == [f"s{number}" for number in numbers]
+
+
+def test_shards_share_the_batches_out(pictures):
+    whole = take(6, pictures, 2, size=32, start=1)
+    for i in (0, 1):
+        assert same(take(3, pictures, 2, size=32, start=1, shard=(2, i)), whole[i::2])

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from helpers import env, folder
-from helpers.data import ImageError, encode, open_image, to_rgb
+from helpers.images import ImageError, encode, open_image, to_rgb
 from helpers.inference import WeightsError
 from helpers.models import physics_unet
 from helpers.runs import save_generator

@@ -10,8 +10,8 @@ import pytest
 import safetensors.numpy
 
 from helpers import env
-from helpers.data import load_image
 from helpers.haze import add_haze, resize
+from helpers.images import load_image
 from helpers.inference import (
     WeightsError,
     apply_maps,

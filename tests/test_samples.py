@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.data import load_depth, load_image, load_pair
+from helpers.data import load_pair
 from helpers.env import ROOT, SAMPLE_DATA
 from helpers.haze import add_haze, transmission
+from helpers.images import load_depth, load_image
 from helpers.metrics import psnr
 from helpers.pairs import find_pairs
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from helpers import haze
-from helpers.data import load_depth, load_image
 from helpers.env import SAMPLE_DATA
+from helpers.images import load_depth, load_image
 from helpers.synthesis import (
     Mixture,
     Ranges,
