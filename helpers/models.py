@@ -41,14 +41,15 @@ def decoder_block(x, filters, dropout=0.0):
     return layers.ReLU()(x)
 
 
-def unet(width=64, levels=8, skips=True, classic=False):
+def unet(width=64, levels=8, skips=True, classic=False, dropout=0.5):
     """U-Net generator: hazy image to clear image, both RGB in [-1, 1], one size.
 
     Height and width must be multiples of 2**levels. ``width`` is the first layer's number of
     filters; it doubles up to 8 * width. ``skips`` joins each encoder level to the decoder level of
     its size, and adds the input to the output (which may then leave [-1, 1] a little).
     ``classic=True`` is the paper's network: it paints the whole output, and normalises the
-    bottleneck. Ronneberger et al. 2015, Isola et al. 2017, section 6.1.1; notebook 02.
+    bottleneck. ``dropout`` is the part of the features that the three deepest decoder levels drop
+    while training. Ronneberger et al. 2015, Isola et al. 2017, section 6.1.1; notebook 02.
     """
     filters = [width * min(2**i, 8) for i in range(levels)]
     image = keras.Input((None, None, 3), name="hazy")
@@ -58,7 +59,7 @@ def unet(width=64, levels=8, skips=True, classic=False):
         x = encoder_block(x, filters[i], norm=not outermost and (not innermost or classic))
         features.append(x)
     for i in reversed(range(levels - 1)):
-        x = decoder_block(x, filters[i], dropout=0.5 if i >= levels - 4 else 0.0)
+        x = decoder_block(x, filters[i], dropout=dropout if i >= levels - 4 else 0.0)
         if skips:
             x = layers.Concatenate()([x, features[i]])
     clear = layers.Conv2DTranspose(

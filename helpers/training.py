@@ -1,16 +1,22 @@
-"""The train step, the loop, and what watches it. Taught in notebook 03."""
+"""The train step, the loop, and what they need: settings, optimizers, several devices.
 
-import time
+Taught in notebook 03. From the command line: ``python -m helpers.training DATA --out RUN``.
+"""
+
+if __name__ == "__main__":  # up here, so that a mistake is told before TensorFlow has loaded
+    from helpers.command import main
+
+    raise SystemExit(main())
+
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 import tensorflow as tf
-from PIL import Image
+from keras import ops
 
 from helpers import env
+from helpers.data import training_batches
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
-from helpers.metrics import psnr
 from helpers.models import patchgan, unet
 from helpers.runs import RunError
 
@@ -20,9 +26,11 @@ class Settings:
     """All that decides a run. Two runs with equal settings and pairs train the same network.
 
     ``width``, ``size``, ``batch``, ``steps`` and ``precision`` as in :class:`helpers.env.Profile`;
-    ``learning_rate`` is the generator's.
+    ``batch`` is that of all devices together. ``learning_rate`` is the generator's, ``decay`` that
+    of the average of its weights (:func:`update_average`).
     The switches: ``adversarial`` (train against a discriminator), ``l1`` (the weight lambda of the
-    L1 loss), ``conditional`` (the discriminator sees the hazy image), ``skips`` (the U-Net's).
+    L1 loss), ``conditional`` (the discriminator sees the hazy image), ``skips`` and ``dropout``
+    (the U-Net's).
     """
 
     name: str
@@ -34,10 +42,12 @@ class Settings:
     seed: int = 0
     learning_rate: float = 2e-3
     discriminator_rate: float = 1e-4
+    decay: float = 0.99
     adversarial: bool = True
     l1: float = 100.0
     conditional: bool = True
     skips: bool = True
+    dropout: float = 0.5
 
     @property
     def architecture(self):
@@ -62,71 +72,139 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "steps": self.steps}
 
 
-def build(settings):
-    """Both networks and their optimizers: ((generator, discriminator), (Adam, Adam)).
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam, computed by TensorFlow's one fused operation instead of a dozen.
 
+    The same numbers, a quarter of the time: each of the dozen would pass over all weights again.
+    Kingma and Ba 2015; notebook 03.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        i = self._get_variable_index(variable)
+        beta_1, beta_2 = (tf.constant(b, variable.dtype) for b in (self.beta_1, self.beta_2))
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle, m=self._momentums[i].value.handle,
+            v=self._velocities[i].value.handle, beta1_power=beta_1**step,
+            beta2_power=beta_2**step, lr=tf.cast(learning_rate, variable.dtype), beta1=beta_1,
+            beta2=beta_2, epsilon=tf.constant(self.epsilon, variable.dtype), grad=gradient,
+        )
+
+
+def build(settings):
+    """Networks and optimizers: ((average, generator, discriminator), (Adam, Adam)).
+
+    The first is the average of the generator's weights (:func:`update_average`), for evaluation.
     Sets Keras' precision policy and random seed. Adam with beta_1 = 0.5, as Isola et al. 2017,
-    section 3.3. Notebook 03.
+    section 3.3. On several devices batch normalisation is over the whole batch. Notebook 03.
     """
     keras.config.set_dtype_policy(settings.precision)
     env.seed_everything(settings.seed)
-    networks = (
-        unet(settings.width, skips=settings.skips),
-        patchgan(settings.width, settings.conditional),
-    )
+    generator, average = (unet(settings.width, skips=settings.skips, dropout=settings.dropout)
+                          for _ in range(2))
+    discriminator = patchgan(settings.width, settings.conditional)
+    average.set_weights(generator.get_weights())
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    for layer in (*generator.layers, *discriminator.layers):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = several
     optimizers = []
-    rates = settings.learning_rate, settings.discriminator_rate
-    for network, rate in zip(networks, rates, strict=True):
-        adam = keras.optimizers.Adam(LinearDecay(rate, settings.steps), beta_1=0.5)
+    rates = (settings.learning_rate, generator), (settings.discriminator_rate, discriminator)
+    for rate, network in rates:
+        adam = Adam(LinearDecay(rate, settings.steps), beta_1=0.5)
         if settings.precision == "mixed_float16":  # small gradients would round to zero
             adam = keras.optimizers.LossScaleOptimizer(adam)
         adam.build(network.trainable_variables)
         optimizers.append(adam)
     keras.config.set_dtype_policy("float32")
-    return networks, tuple(optimizers)
+    return (average, generator, discriminator), tuple(optimizers)
 
 
 def train_step(networks, optimizers, hazy, clear, adversarial=True, l1=100.0):
     """One alternating update: the discriminator, then the generator against the updated one.
 
-    ``hazy`` and ``clear`` are batches in [-1, 1]. The generator runs once: its tape records
-    again, after the discriminator's update, what the generator is told. Returns the losses by
-    name. Isola et al. 2017, section 3.3; notebook 03.
+    ``networks`` are (generator, discriminator), ``hazy`` and ``clear`` batches in [-1, 1]. The
+    generator runs once: its tape records again, after the discriminator's update, what the
+    generator is told. Returns, by name, the losses, the parts of the real and of the generated
+    patches that the discriminator judged rightly, and the lengths of the gradients. Isola et al.
+    2017, section 3.3; notebook 03.
     """
     (generator, discriminator), (g_optimizer, d_optimizer) = networks, optimizers
     share = 1 / tf.distribute.get_strategy().num_replicas_in_sync  # Keras sums over replicas
-    losses = {}
+    seen = {}
     with tf.GradientTape() as g_tape:
         fake = generator(hazy, training=True)
     if adversarial:
         with tf.GradientTape() as d_tape:
             real_logits = discriminator([hazy, clear], training=True)
             fake_logits = discriminator([hazy, fake], training=True)
-            losses["discriminator"] = discriminator_loss(real_logits, fake_logits)
-            scaled = d_optimizer.scale_loss(losses["discriminator"] * share)
+            seen["discriminator"] = discriminator_loss(real_logits, fake_logits)
+            scaled = d_optimizer.scale_loss(seen["discriminator"] * share)
         gradients = d_tape.gradient(scaled, discriminator.trainable_variables)
         d_optimizer.apply(gradients, discriminator.trainable_variables)
+        seen["d_gradient"] = tf.linalg.global_norm(gradients) / d_optimizer.scale_loss(share)
+        seen["real_right"] = ops.mean(ops.cast(real_logits > 0, "float32"))
+        seen["fake_right"] = ops.mean(ops.cast(fake_logits < 0, "float32"))
     with g_tape:
-        losses["l1"] = l1_loss(clear, fake)
-        total = l1 * losses["l1"]
+        seen["l1"] = l1_loss(clear, fake)
+        total = l1 * seen["l1"]
         if adversarial:
-            losses["adversarial"] = adversarial_loss(discriminator([hazy, fake], training=True))
-            total += losses["adversarial"]
+            seen["adversarial"] = adversarial_loss(discriminator([hazy, fake], training=True))
+            total += seen["adversarial"]
         scaled = g_optimizer.scale_loss(total * share)
     gradients = g_tape.gradient(scaled, generator.trainable_variables)
     g_optimizer.apply(gradients, generator.trainable_variables)
-    return losses
+    seen["g_gradient"] = tf.linalg.global_norm(gradients) / g_optimizer.scale_loss(share)
+    return seen
+
+
+def compile_step(train_step, networks, optimizers, settings, strategy):
+    """The step that :func:`train` takes: ``train_step`` on every device, then the average.
+
+    ``networks`` are (average, generator, discriminator), built in the scope of ``strategy``. What
+    the devices return is averaged. Notebook 03.
+    """
+    average, *trained = networks
+
+    def one_device(hazy, clear):
+        return train_step(trained, optimizers, hazy, clear, settings.adversarial, settings.l1)
+
+    @tf.function
+    def step(hazy, clear):
+        seen = strategy.run(one_device, (hazy, clear))
+        update_average(average, trained[0], settings.decay, optimizers[0].iterations)
+        return {name: strategy.reduce("mean", value, axis=None) for name, value in seen.items()}
+
+    return step
+
+
+def distribute_batches(strategy, pairs, settings, start=0):
+    """:func:`helpers.data.training_batches` shared out over the devices of a strategy.
+
+    The devices together get batch n of ``settings.batch`` pairs at step n, as one device alone
+    would. Raises :class:`helpers.runs.RunError` if they cannot share a batch evenly. Notebook 03.
+    """
+    devices = strategy.num_replicas_in_sync
+    if settings.batch % devices:
+        raise RunError(f"batch {settings.batch}: {devices} devices cannot share it evenly.")
+
+    def batches(context):
+        shard = context.num_input_pipelines, context.input_pipeline_id
+        return training_batches(pairs, settings.batch // devices, settings.size, settings.seed,
+                                start=start * devices, shard=shard)
+
+    return strategy.distribute_datasets_from_function(batches)
 
 
 def train(step, batches, first, last, after_step):
-    """Take steps ``first`` + 1 to ``last``, one batch each, and call ``after_step(n, losses)``.
+    """Take steps ``first`` + 1 to ``last``, one batch each, and call ``after_step(n, seen)``.
 
-    ``step(hazy, clear)`` returns losses by name, ``batches`` yields (hazy, clear). Notebook 03.
+    ``step(hazy, clear)`` returns numbers by name, ``batches`` yields (hazy, clear). Notebook 03.
     """
     numbers = range(first + 1, last + 1)
     for n, (hazy, clear) in zip(numbers, batches, strict=False):
-        losses = step(hazy, clear)
-        after_step(n, {name: float(loss) for name, loss in losses.items()})
+        seen = step(hazy, clear)
+        after_step(n, {name: float(value) for name, value in seen.items()})
 
 
 def update_average(average, generator, decay, step):
@@ -141,46 +219,3 @@ def update_average(average, generator, decay, step):
     # Not .variables: among them are the seeds of dropout, which are whole numbers.
     for mean, value in zip(average.weights, generator.weights, strict=True):
         mean.assign(decay * mean + (1 - decay) * value)
-
-
-def watch(run, scenes, dehaze, panel, reports=20, checkpoints=5):
-    """Make the ``after_step`` function of :func:`train` for a run.
-
-    Every ``steps / reports`` steps, and behind the first and the last one, it dehazes ``scenes``
-    (a list of (name, hazy, clear), RGB in [0, 1]) by ``dehaze(generator, hazy)``, records the mean
-    PSNR, saves the pictures of the first three in ``frames/`` and calls ``panel(history, status,
-    done, pictures)``, ``done`` being the part of the run in 0..1. About ``checkpoints`` times, and
-    at the end, it writes a checkpoint (tens of megabytes, hence not each time). Raises
-    :class:`RunError` when a loss is no longer a number. Notebook 03.
-    """
-    steps, first, start = run.settings.steps, run.step, time.monotonic()
-    every, sums, count = max(1, steps // reports), {}, 0
-
-    def after_step(step, losses):
-        nonlocal sums, count
-        if not np.all(np.isfinite(list(losses.values()))):
-            raise RunError(
-                f"step {step}: a loss is not a number ({losses}); checkpoints are kept in "
-                f"{run.folder}: try a lower learning rate."
-            )
-        sums = {name: sums.get(name, 0) + loss for name, loss in losses.items()}
-        count += 1
-        if step % every and step not in (1, steps):
-            return
-        results = [dehaze(run.networks[0], hazy) for _, hazy, _ in scenes]
-        values = [psnr(r, clear) for r, (_, _, clear) in zip(results, scenes, strict=True)]
-        scores = {"psnr": float(np.mean(values))} if scenes else {}
-        run.record(step, {k: v / count for k, v in sums.items()}, **scores)
-        for picture, (name, _, _) in zip(results[:3], scenes, strict=False):
-            pixels = Image.fromarray(np.round(picture * 255).astype("uint8"))
-            pixels.save(run.folder / "frames" / f"{step:06}_{name}.jpg", quality=90)
-        if step == steps or step // every % max(1, reports // checkpoints) == 0:
-            run.save_checkpoint()
-        sums, count = {}, 0
-        speed = (step - first) / max(time.monotonic() - start, 1e-3)
-        minutes, seconds = divmod(round((steps - step) / speed), 60)
-        status = f"step {step} of {steps}, {speed:.1f} steps/s, {minutes}:{seconds:02} left"
-        status += f", validation {scores['psnr']:.1f} dB" if scenes else ""
-        panel(run.history, status, step / steps, results[:3])
-
-    return after_step

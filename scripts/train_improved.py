@@ -38,7 +38,8 @@ from helpers.models import physics_unet  # noqa: E402
 from helpers.pairs import IMAGE_SUFFIXES, PairError, find_pairs  # noqa: E402
 from helpers.runs import RunError, open_run, save_generator  # noqa: E402
 from helpers.synthesis import Mixture, find_sky  # noqa: E402
-from helpers.training import train, update_average, watch  # noqa: E402
+from helpers.trainer import watch  # noqa: E402
+from helpers.training import train, update_average  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,188 @@
+"""What is wrong with a batch, or with a run: measured, and said in words. Taught in notebook 03."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers.haze import box_mean, resize
+
+LOG2 = float(np.log(2))
+# Correlation of the fine structure of hazy and clear, measured on 90 real pairs and 190 of
+# sample_data: pairs that belong together 0.31 to 0.98, strangers 0.19 at most.
+BELONGS = 0.25
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something found: its ``kind``, a word, and what it means and where to go, in sentences."""
+
+    kind: str
+    text: str
+
+    def __str__(self):
+        return f"{self.kind}: {self.text}"
+
+
+def fine_structure(image, side=64):
+    """Edges of an RGB image (height, width, 3), float32 (side, side): haze hardly changes them.
+
+    Grey, made small, less its blurred self, and divided by the local contrast.
+    """
+    grey = resize(np.asarray(image, "float32").mean(axis=-1), (side, side))
+    detail = grey - box_mean(grey, 3)
+    return (detail / np.sqrt(box_mean(detail**2, 6) + 1e-7)).astype("float32")
+
+
+def correlations(one, other):
+    """Correlation, -1..1, of two arrays of one shape at every shift (cyclic), by Fourier transform.
+
+    Entry [0, 0] is the one without a shift; Kuglin and Hines 1975 use the same for registration.
+    """
+    one, other = (x - x.mean() for x in (one, other))
+    product = np.fft.ifft2(np.fft.fft2(one) * np.conj(np.fft.fft2(other))).real
+    return product / np.sqrt((one**2).sum() * (other**2).sum() + 1e-12)
+
+
+def _pair_problem(hazy, clear):
+    """(kind, what is wrong) with the structure of one pair, or None."""
+    if np.abs(hazy - clear).max() < 1e-3:
+        return "identical", "hazy and clear are the same picture"
+    ours, theirs = fine_structure(hazy), fine_structure(clear)
+    if np.ptp(ours) < 1e-3 or np.ptp(theirs) < 1e-3:
+        return None  # flat: there is nothing to compare
+    straight, mirrored = (correlations(ours, t) for t in (theirs, theirs[:, ::-1]))
+    if straight[0, 0] >= BELONGS:
+        return None
+    if mirrored[0, 0] >= BELONGS:
+        return "one-sided", "one of the two is mirrored"
+    down, across = np.unravel_index(straight.argmax(), straight.shape)
+    if straight[down, across] >= BELONGS:
+        size = np.array(hazy.shape[:2]) / len(ours)
+        move = [(n + 32) % 64 - 32 for n in (down, across)] * size
+        text = f"the same scene, moved by about {move[0]:.0f} rows and {move[1]:.0f} columns"
+        return "one-sided", text
+    return "strangers", f"they do not show the same scene (correlation {straight[0, 0]:.2f})"
+
+
+def check_batch(hazy, clear, names=None):
+    """What would ruin the training on a batch: a list of :class:`Finding`, empty if nothing.
+
+    ``hazy`` and ``clear`` are arrays (batch, height, width, 3), meant to be in [-1, 1]; ``names``
+    of the pairs are used in the texts. Found by measurement: values that are no numbers or outside
+    the range, pairs that are identical, swapped, mirrored or cropped on one side only, or strangers
+    to each other. Not found: a wrong colour space, or haze that is not like the one to be removed.
+    Notebook 03.
+    """
+    hazy, clear = np.asarray(hazy, "float32"), np.asarray(clear, "float32")
+    if hazy.shape != clear.shape or hazy.ndim != 4 or hazy.shape[-1] != 3:
+        return [Finding("shape", f"{hazy.shape} and {clear.shape} are no batches of RGB pairs: "
+                        "(batch, height, width, 3). See paired_jitter in notebook 01.")]
+    names = names or [f"pair {i}" for i in range(len(hazy))]
+    found = []
+    for side, images in (("hazy", hazy), ("clear", clear)):
+        if not np.isfinite(images).all():
+            found.append(Finding("range", f"the {side} images hold values that are no numbers."))
+            continue
+        low, high = float(images.min()), float(images.max())
+        if low < -1.01 or high > 1.01:
+            text = f"the {side} images go from {low:.2f} to {high:.2f}, not from -1 to 1"
+        elif low >= 0 and len(images) > 1:  # no value under mid-grey, in a whole batch
+            text = f"no value of the {side} images is below 0: they seem to be in [0, 1]"
+        else:
+            continue
+        found.append(Finding("range", text + ". See normalise in notebook 01."))
+    if any(f.kind == "range" for f in found):
+        return found
+    problems = {}
+    for name, pair in zip(names, zip(hazy, clear, strict=True), strict=True):
+        kind, text = _pair_problem(*pair) or (None, None)
+        problems.setdefault(kind, []).append(f"{name}: {text}")
+    problems.pop(None, None)
+    found += [Finding(kind, "; ".join(texts) + ". See find_pairs and paired_jitter in notebook 01.")
+              for kind, texts in problems.items()]
+    detail = [np.abs(np.diff(images, axis=1)).mean(axis=(1, 2, 3)) for images in (hazy, clear)]
+    if np.median(detail[0] - detail[1]) > 1e-4 and "strangers" not in problems:
+        found.append(Finding("swapped", "the hazy images have more contrast than the clear ones: "
+                             "the two seem to be swapped. See find_pairs in notebook 01."))
+    return found
+
+
+def output_spread(outputs, truths):
+    """How much outputs for different inputs differ, as a part of how much the true ones do.
+
+    Lists of RGB images; their central squares are compared. About 1 is healthy, 0 is one and the
+    same picture for every input.
+    """
+    def spread(images):
+        side = min(min(image.shape[:2]) for image in images)
+        squares = []
+        for image in images:
+            top, left = ((n - side) // 2 for n in image.shape[:2])
+            squares.append(image[top:top + side, left:left + side])
+        return np.std(squares, axis=0).mean()
+
+    return float(spread(outputs) / max(spread(truths), 1e-6))
+
+
+def diagnose(history):
+    """What the numbers of a run say: a list of :class:`Finding`, of which the last is what they
+    cannot say.
+
+    ``history`` is a run's: dictionaries with ``step``, the means since the last one of what
+    :func:`helpers.training.train_step` returns, and the scores of the validation scenes at that
+    step. Fewer than three entries are too few to tell. Notebook 03.
+    """
+    limits = Finding("limits", "no number here says whether the pictures look right: a generator "
+                     "may paint skies that were never there, and validation scenes like the "
+                     "training's own do not foretell other haze. Look at them (notebook 04).")
+    if len(history) < 3:
+        return [Finding("early", "fewer than three reports; train on."), limits]
+
+    def late(name):
+        values = [h[name] for h in history[-max(1, len(history) // 4):] if name in h]
+        return float(np.mean(values)) if values else None
+
+    loss, real, fake = late("discriminator"), late("real_right"), late("fake_right")
+    found = []
+    if loss is not None:
+        numbers = (f"it judges {real:.0%} of the real and {fake:.0%} of the generated patches "
+                   f"rightly, its loss is {loss:.2f} (log 2 = {LOG2:.2f})")
+        if min(real, fake) > 0.95 and loss < 0.2:
+            found.append(Finding("strong discriminator", f"{numbers}. It wins with ease, and tells "
+                                 "the generator little. Lower discriminator_rate, or train longer: "
+                                 "«Train pix2pix»."))
+        elif max(real, fake) > 0.9 and min(real, fake) < 0.2:
+            found.append(Finding("blind discriminator", f"{numbers}. It says nearly the same to "
+                                 "everything. See the order of the updates: «One step»."))
+        elif abs(loss - LOG2) < 0.02 and abs(real + fake - 1) < 0.1:
+            cause = "has learnt nothing" if late("d_gradient") < 1e-4 else "is at a draw"
+            found.append(Finding("undecided discriminator", f"{numbers}. It {cause}; whether the "
+                                 "generator is that good only pictures tell: «Train pix2pix»."))
+        else:
+            found.append(Finding("balanced", f"{numbers}. The two are in a contest, as they should "
+                                 "be."))
+    first, last = history[0]["l1"], late("l1")
+    if last > 2:
+        found.append(Finding("range", f"an L1 loss of {last:.1f}: images in [-1, 1] cannot differ "
+                             "by more than 2. Look at a batch: «Before training: look at a "
+                             "batch»."))
+    elif last > 0.9 * first:
+        found.append(Finding("no progress", f"the L1 loss went from {first:.3f} to {last:.3f}. "
+                             "Pairs that do not belong together, or a learning rate that is far "
+                             "off: «Before training: look at a batch»."))
+    gradient = late("g_gradient")
+    if gradient is not None and (gradient < 1e-3 or gradient > 1e4):
+        found.append(Finding("gradient", f"the generator's gradient has length {gradient:.2g}: "
+                             "too small or too large to learn from. Values or losses are off "
+                             "by a factor: «What each network is told»."))
+    scores = [h["psnr"] for h in history if "psnr" in h]
+    if scores and scores[-1] < max(scores) - 1:
+        step = history[[h.get("psnr") for h in history].index(max(scores))]["step"]
+        found.append(Finding("past its best", f"validation was {max(scores):.1f} dB at step {step} "
+                             f"and is {scores[-1]:.1f} dB now. More data, or fewer steps."))
+    spread = late("spread")
+    if spread is not None and spread < 0.3:
+        found.append(Finding("one picture for all", "outputs for different scenes differ by only "
+                             f"{spread:.0%} of what the true ones do. Are the skips in place? "
+                             "Notebook 02."))
+    return [*found, limits]
