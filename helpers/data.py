@@ -1,27 +1,53 @@
 """From image files to training batches: paired jitter and the ``tf.data`` pipeline.
 
-Images are float32 RGB in [0, 1] when loaded and in [-1, 1] in a batch. Taught in notebook 01.
+Images are float32 RGB in [0, 1] when loaded and in [-1, 1] in a batch; between the two they stay
+uint8, a quarter of the memory. Taught in notebook 01.
 """
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
 
-from helpers.images import ImageError, load_image
+from helpers.images import ImageError, open_image, to_rgb
+
+MEMORY = 500_000_000  # bytes of decoded pairs that training_batches keeps
 
 
-def load_pair(pair):
+def load_pair(pair, frame=None):
     """Read both images of a :class:`helpers.pairs.Pair`: (hazy, clear), RGB in [0, 1], one shape.
 
-    Raises :class:`helpers.images.ImageError` when a file is unusable or the two differ in size.
-    Notebook 01.
+    ``frame`` as in :func:`helpers.images.open_image`. Raises :class:`helpers.images.ImageError`
+    when a file is unusable or the two differ in size. Notebook 01.
     """
-    hazy, clear = load_image(pair.hazy), load_image(pair.clear)
-    if hazy.shape != clear.shape:
+    hazy, clear = (open_image(path, frame=frame) for path in (pair.hazy, pair.clear))
+    if hazy.size != clear.size:
         raise ImageError(
-            f"{pair.hazy} is {hazy.shape[1]}×{hazy.shape[0]} but {pair.clear} is "
-            f"{clear.shape[1]}×{clear.shape[0]}; crop or resize them to one size."
+            f"{pair.hazy} is {hazy.width}×{hazy.height} but {pair.clear} is "
+            f"{clear.width}×{clear.height}; crop or resize them to one size."
         )
-    return hazy, clear
+    return to_rgb(hazy), to_rgb(clear)
+
+
+def in_parallel(work, items):
+    """Yield ``work(item)`` of each item, in order, computed in as many threads as there are cores.
+
+    Only a few results wait at any time. An exception ends it.
+    """
+    cores, waiting = os.cpu_count() or 1, deque()
+    with ThreadPoolExecutor(cores) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > cores:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def normalise(image):
@@ -35,21 +61,24 @@ def denormalise(image):
 
 
 def paired_jitter(hazy, clear, seed, size=256):
-    """Resize, crop and mirror at random, the same for both images: a float32 (size, size, 3) pair.
+    """Crop, mirror and resize at random, the same for both images: a float32 (size, size, 3) pair.
 
-    ``hazy`` and ``clear`` are RGB of one shape, ``seed`` two integers that decide everything. The
-    short side becomes ``size`` to 1.25 ``size`` pixels. Isola et al. 2017, section 6.2 (which
-    resizes to 286 and crops 256); notebook 01.
+    ``hazy`` and ``clear`` are RGB of one shape, uint8 or float, and keep their range of values;
+    ``seed``, two integers, decides everything. The crop is a square of 80 to 100 % of the short
+    side. Resizing is bilinear: an image with a short side above 1.5 ``size`` should be shrunk
+    before. Isola et al. 2017, section 6.2 (which resizes to 286 and crops 256); notebook 01.
     """
-    seeds = tf.random.split(seed, 3)
     both = tf.stack([hazy, clear])  # (2, height, width, 3): what is done to one is done to both
-    shape = tf.cast(tf.shape(both)[1:3], tf.float32)
-    zoom = tf.random.stateless_uniform([], seeds[0], 1.0, 1.25) * size / tf.reduce_min(shape)
-    target = tf.maximum(tf.cast(tf.round(shape * zoom), tf.int32), size)
-    both = tf.image.resize(both, target, antialias=True)
-    both = tf.image.stateless_random_crop(both, [2, size, size, 3], seeds[1])
-    if tf.random.stateless_uniform([], seeds[2]) < 0.5:
-        both = both[:, :, ::-1]
+    zoom, down, right, coin = tf.unstack(tf.random.stateless_uniform([4], seed))
+    height, width = tf.unstack(tf.cast(tf.shape(both)[1:3], tf.float32))
+    side = tf.round((0.8 + 0.2 * zoom) * tf.minimum(height, width))
+    top = tf.cast(down * (height - side + 1), tf.int32)
+    left = tf.cast(right * (width - side + 1), tf.int32)
+    side = tf.cast(side, tf.int32)
+    both = both[:, top:top + side, left:left + side]  # crop first: the rest need not be resized
+    if coin < 0.5:
+        both = tf.reverse(both, [2])
+    both = tf.image.resize(tf.cast(both, tf.float32), [size, size])
     return both[0], both[1]
 
 
@@ -68,46 +97,50 @@ def pairs_in_batch(pairs, batch, n, seed=0):
     return [pairs[int(epoch_order(len(pairs), seed, epoch)[place])] for epoch, place in places]
 
 
-def training_batches(pairs, batch, size=256, seed=0, start=0, cache=True, shard=(1, 0)):
+def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, shard=(1, 0)):
     """Endless ``tf.data.Dataset`` of (hazy, clear), each float32 (batch, size, size, 3) in [-1, 1].
 
     Batch n is a function of (``pairs``, ``seed``, n) alone: the order within an epoch is permuted
     from (seed, epoch) and the jitter from (seed, position). So a run that stopped after n batches
-    goes on with ``start=n`` as if it had not. ``cache`` keeps decoded pairs in memory. ``shard`` is
-    (count, i): of every ``count`` batches the i-th, for several machines that share the work.
-    Raises :class:`helpers.images.ImageError`, before the first batch, for a pair that cannot be
-    used: every pair is read once here, with or without ``cache``. Notebook 01.
+    goes on with ``start=n`` as if it had not. ``shard`` is (count, i): of every ``count`` batches
+    the i-th, for several machines that share the work.
+
+    Images are shrunk when read, to a short side of at most 1.25 ``size``: no crop needs more. As
+    many pairs as fit into ``memory`` bytes are read here, in parallel, and kept; the others are
+    read anew each time. Raises :class:`helpers.images.ImageError`, before the first batch, for a
+    pair that cannot be used. Notebook 01.
     """
     if not pairs:
         raise ImageError("no pairs to train on; find_pairs lists those of a folder.")
-    memory = {}
-    for i, pair in enumerate(pairs):
-        images = _as_bytes(load_pair(pair))
-        if cache:
-            memory[i] = images
+
+    def decode(pair):
+        images = load_pair(pair, frame=(np.inf, 1.25 * size))
+        return [np.round(image * 255).astype("uint8") for image in images]
+
+    kept = []
+    for images in in_parallel(decode, pairs):
+        memory -= sum(image.nbytes for image in images)
+        if memory >= 0:
+            kept.append(images)
 
     def read(i):
-        return memory[int(i)] if cache else _as_bytes(load_pair(pairs[int(i)]))
+        return kept[i] if i < len(kept) else decode(pairs[i])
 
-    def load(position):
-        order = epoch_order(len(pairs), seed, position // len(pairs))
-        i = order[position % len(pairs)]
+    def load(position, i):
         hazy, clear = tf.numpy_function(read, [i], [tf.uint8, tf.uint8])
         hazy, clear = (tf.ensure_shape(x, (None, None, 3)) for x in (hazy, clear))
-        hazy, clear = paired_jitter(
-            tf.cast(hazy, tf.float32) / 255, tf.cast(clear, tf.float32) / 255,
-            tf.stack([tf.cast(seed, tf.int64), position]), size,
-        )
-        return normalise(hazy), normalise(clear)
+        return paired_jitter(hazy, clear, tf.stack([tf.cast(seed, tf.int64), position]), size)
 
+    epoch, place = divmod(start * batch, len(pairs))
+    order = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(
+        lambda epoch: tf.data.Dataset.from_tensor_slices(epoch_order(len(pairs), seed, epoch))
+    )
     positions = tf.data.Dataset.range(start * batch, tf.int64.max)
-    positions = positions.batch(batch, drop_remainder=True).shard(*shard).unbatch()
+    places = tf.data.Dataset.zip((positions, order.skip(place)))  # which pair stands where
+    places = places.batch(batch, drop_remainder=True).shard(*shard).unbatch()
     return (
-        positions.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+        places.map(load, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch, drop_remainder=True)
+        .map(lambda hazy, clear: (normalise(hazy / 255), normalise(clear / 255)))
         .prefetch(tf.data.AUTOTUNE)
     )
-
-
-def _as_bytes(images):
-    return [np.round(image * 255).astype("uint8") for image in images]

@@ -14,6 +14,9 @@ FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".ti
            ".tiff": "TIFF"}
 SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "PNG": {},
           "TIFF": {}}  # not compressed: Pillow could not put EXIF beside it
+# What is read, whatever the name says: others of Pillow's decoders are old or start programs.
+READ = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+MOST_PIXELS = 52_000_000  # a float32 copy and the decoder's own then stay below 1 GB
 # What EXIF says of the photograph: title, camera, resolution, software, date, author, rating,
 # copyright, Windows' own. The rest of its first directory is the layout of the old file.
 EXIF_KEPT = {269, 270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 18246, 33432,
@@ -24,49 +27,85 @@ class ImageError(ValueError):
     """A file is not a usable image; the message names the file and the remedy."""
 
 
-def open_image(source, name=None):
+def open_image(source, name=None, frame=None):
     """Open an image file with Pillow, fully decoded and upright (its EXIF orientation applied).
 
-    ``source`` is a path, the bytes of a file, or a file object; messages call it ``name``. Raises
-    :class:`ImageError` when the file is missing, is no image, or is damaged. Notebooks 00 and 01.
+    ``source`` is a path, the bytes of a file, or a file object; messages call it ``name``. Of an
+    animation it is the first picture. ``frame``, (long side, short side) in pixels, shrinks what
+    does not fit into it. Raises :class:`ImageError` when the file is missing, is no image, is
+    damaged, or still has more than :data:`MOST_PIXELS`. Notebooks 00 and 01.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         source = io.BytesIO(source)
     if not hasattr(source, "read"):
         source = Path(source)
         name = name or source
-        if not source.is_file():
-            raise ImageError(f"{name}: no such file; check the path.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(source)
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)  # a copy would lose a TIFF's EXIF
-            return image
+            warnings.simplefilter("ignore")  # of tags that Pillow does not know, for one
+            if isinstance(source, Path) and not source.is_file():
+                problem = "no such file; check the path."
+            else:
+                return _decode(source, frame)
     except Image.UnidentifiedImageError:
         problem = "not an image, whatever its name says; remove it or save it again as PNG or JPEG."
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        problem = "more than 89 megapixels; make it smaller first."
+        problem = f"more than {MOST_PIXELS / 1e6:.0f} megapixels; make it smaller first."
+    except PermissionError:
+        problem = "cannot be read; check its rights."
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
-        problem = f"damaged ({error}); get a new copy or remove it."
+        reason = " ".join(str(error).split()) or type(error).__name__
+        problem = f"damaged ({reason[:200]}); get a new copy or remove it."
     raise ImageError(f"{name or 'the image'}: {problem}")
 
 
-def to_rgb(image):
+def _decode(source, frame):
+    image = Image.open(source, formats=READ)
+    box = None
+    if frame:  # a JPEG can be decoded at a half, a quarter or an eighth of its size, much faster
+        target = fit(image.size, frame)
+        box = (image.draft(None, target) or (None, None))[1]
+    if image.width * image.height > MOST_PIXELS:
+        raise Image.DecompressionBombError
+    image.load()
+    if frame and image.size != target:
+        image = _plain(image).resize(target, Image.Resampling.LANCZOS, box=box, reducing_gap=3)
+    ImageOps.exif_transpose(image, in_place=True)  # a copy would lose a TIFF's EXIF
+    return image
+
+
+def fit(size, frame):
+    """(width, height) of an image of ``size`` shrunk, if need be, into (long side, short side)."""
+    scale = min(1, frame[0] / max(size), frame[1] / min(size))
+    return tuple(max(1, round(side * scale)) for side in size)
+
+
+def _plain(image):
+    """The image in a mode of 8 or 32 bits a channel, without palette, that can be resampled."""
+    if image.mode.startswith(("I", "F")):
+        return image if image.mode in ("I", "F") else image.convert("I")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def to_rgb(image, rows=256):
     """Pillow image of any mode to float32 RGB in [0, 1], shape (height, width, 3).
 
     16-bit greyscale is scaled by 65535, grey is repeated to RGB, and what is transparent is laid
-    over white.
+    over white. Works in strips of ``rows``, for the memory of large images.
     """
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, "float32")
-        values = values / 65535 if image.mode.startswith("I") else values
-        return np.repeat(np.clip(values, 0, 1)[..., None], 3, axis=-1)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba)
-    return np.asarray(image.convert("RGB"), "float32") / 255
+    out = np.empty((image.height, image.width, 3), "float32")
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        strip = _plain(image.crop(box))
+        if strip.mode in ("I", "F"):
+            values = np.asarray(strip, "float32") / (65535 if strip.mode == "I" else 1)
+            out[top:top + rows] = np.clip(np.nan_to_num(values), 0, 1)[..., None]
+            continue
+        if strip.mode == "RGBA":
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
+        np.divide(np.asarray(strip.convert("RGB")), np.float32(255), out=out[top:top + rows])
+    return out
 
 
 def encode(result, original, suffix):

@@ -346,7 +346,8 @@ def test_paired_jitter_obeys_size(size):
 
 def jitter_of_gradient(seed):
     """(left, right, top, bottom) of the source that a crop shows; left > right when mirrored."""
-    where = np.stack([X / 39, Y / 23, X * 0], axis=-1).astype("float32")
+    y, x = np.mgrid[0:240, 0:400]
+    where = np.stack([x / 399, y / 239, x * 0], axis=-1).astype("float32")
     crop = data.paired_jitter(where, where, (1, seed), size=64)[0].numpy()
     return crop[0, 0, 0], crop[0, -1, 0], crop[0, 0, 1], crop[-1, 0, 1]
 
@@ -435,9 +436,10 @@ def test_start_equals_skipping(pictures, start):
     assert same(take(6 - start, pictures, 2, size=16, seed=9, start=start), whole[start:])
 
 
-def test_the_cache_changes_nothing(pictures):
-    cached, read = (take(4, pictures, 2, size=16, cache=cache) for cache in (True, False))
-    assert same(cached, read)
+@pytest.mark.parametrize("memory", [0, 6000], ids=["nothing-kept", "one-pair-kept"])
+def test_what_is_kept_in_memory_changes_nothing(pictures, memory):
+    kept = take(4, pictures, 2, size=16)
+    assert same(kept, take(4, pictures, 2, size=16, memory=memory))
 
 
 def test_the_seed_decides(pictures):
@@ -450,16 +452,21 @@ def test_an_image_comes_back_jittered_anew(pictures):
     assert not same([first], [second])
 
 
-def test_with_the_cache_files_are_read_once(pictures, monkeypatch):
+def test_what_is_kept_is_read_once(pictures, monkeypatch):
     count = []
-    monkeypatch.setattr(data, "load_pair", lambda p, f=data.load_pair: count.append(p) or f(p))
+
+    def counted(pair, frame=None, load=data.load_pair):
+        count.append(pair)
+        return load(pair, frame)
+
+    monkeypatch.setattr(data, "load_pair", counted)
     take(6, pictures, 1, size=16)
     assert len(count) == 3
 
 
-@pytest.mark.parametrize("cache", [True, False], ids=["cache", "no-cache"])
+@pytest.mark.parametrize("memory", [data.MEMORY, 0], ids=["kept", "not-kept"])
 @pytest.mark.parametrize("kind", ["missing", "truncated", "text", "two-sizes"])
-def test_a_bad_pair_is_told_before_the_first_batch(pictures, tmp_path, cache, kind):
+def test_a_bad_pair_is_told_before_the_first_batch(pictures, tmp_path, memory, kind):
     path = {
         "missing": lambda: tmp_path / "a.jpg",
         "truncated": lambda: cut(noise(tmp_path / "a.jpg"), 0.5),
@@ -467,7 +474,7 @@ def test_a_bad_pair_is_told_before_the_first_batch(pictures, tmp_path, cache, ki
         "two-sizes": lambda: save(tmp_path / "a.jpg", PICTURE),
     }[kind]()
     with pytest.raises(images.ImageError) as error:
-        data.training_batches([*pictures, Pair(path, pictures[0].clear, "x")], 1, cache=cache)
+        data.training_batches([*pictures, Pair(path, pictures[0].clear, "x")], 1, memory=memory)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
