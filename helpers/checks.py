@@ -58,3 +58,23 @@ def check_function(exercise, function, cases, hint, tolerance=1e-4):
             wrong = np.mean(~np.isclose(result, expected, rtol=tolerance, atol=tolerance))
             return _say(exercise, f"not quite: {wrong:.0%} of the values are wrong. {hint}")
     return _say(exercise, "right.")
+
+
+def check_choices(exercise, answers, expected, choices, hint):
+    """Compare a dictionary of words with the expected one; ``choices`` are the words to take.
+
+    Says how many are right, never which.
+    """
+    try:
+        given = {key: answers[key] for key in expected}
+    except Exception:
+        return _say(exercise, f"an answer for each of {', '.join(expected)} is asked for.")
+    if any(answer is None or answer is ... for answer in given.values()):
+        return _say(exercise, "not yet: replace each ... by one of: " + ", ".join(choices) + ".")
+    strange = [answer for answer in given.values() if answer not in list(choices)]
+    if strange:
+        return _say(exercise, f"{strange[0]!r} is none of: " + ", ".join(choices) + ".")
+    right = sum(given[key] == expected[key] for key in expected)
+    if right == len(expected):
+        return _say(exercise, "right.")
+    return _say(exercise, f"{right} of {len(expected)} right. {hint}")

@@ -16,14 +16,15 @@ def normal():
 def encoder_block(x, filters, norm=True):
     """Halve height and width: 4×4 convolution of stride 2, batch normalisation, leaky ReLU.
 
-    (batch, h, w, c) becomes (batch, h/2, w/2, filters). Isola et al. 2017, section 6.1;
-    notebook 02.
+    The running statistics have momentum 0.9, for Keras' default of 0.99 remembers a hundred steps,
+    in which the weights have become others. (batch, h, w, c) becomes (batch, h/2, w/2, filters).
+    Isola et al. 2017, section 6.1; notebook 02.
     """
     x = layers.Conv2D(
         filters, 4, strides=2, padding="same", use_bias=False, kernel_initializer=normal()
     )(x)
     if norm:
-        x = layers.BatchNormalization()(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.LeakyReLU(0.2)(x)
 
 
@@ -35,7 +36,7 @@ def decoder_block(x, filters, dropout=0.0):
     x = layers.Conv2DTranspose(
         filters, 4, strides=2, padding="same", use_bias=False, kernel_initializer=normal()
     )(x)
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
     if dropout:
         x = layers.Dropout(dropout)(x)
     return layers.ReLU()(x)
@@ -161,7 +162,7 @@ def patchgan(width=64, conditional=True):
     x = encoder_block(x, 4 * width)
     x = layers.ZeroPadding2D()(x)
     x = layers.Conv2D(8 * width, 4, use_bias=False, kernel_initializer=normal())(x)
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
     x = layers.LeakyReLU(0.2)(x)
     x = layers.ZeroPadding2D()(x)
     logits = layers.Conv2D(1, 4, kernel_initializer=normal(), dtype="float32")(x)

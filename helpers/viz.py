@@ -10,6 +10,7 @@ import io
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython import get_ipython
 from IPython.display import HTML, display
 from PIL import Image, ImageDraw, ImageFont
 
@@ -109,6 +110,21 @@ def loss_figure(history, status="", done=None, pictures=None):
             axis.imshow(picture)
             axis.axis("off")
     return figure
+
+
+def training_panel():
+    """A ``panel`` for :func:`helpers.trainer.watch`: :func:`loss_figure`, replaced in place.
+
+    Without a notebook's front end it prints a line each time. Notebook 03.
+    """
+    if get_ipython() is None:
+        return lambda _history, status, _done, _pictures: print(status, flush=True)
+    handle = display(display_id=True)
+
+    def panel(history, status, done, pictures):
+        show(loss_figure(history, status, done, pictures), status, handle)
+
+    return panel
 
 
 def to_bytes(image, kind="JPEG"):

@@ -1,0 +1,182 @@
+"""helpers.checkup: what is found in a batch and in a run's numbers, and what is not."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from helpers import env
+from helpers.checkup import ail, check_batch, diagnose, fine_structure, output_spread
+from helpers.data import normalise, training_batches
+from helpers.pairs import find_pairs
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Four pairs of sample_data, of four scenes: (hazy, clear), each (4, 256, 256, 3)."""
+    pairs = find_pairs(env.SAMPLE_DATA / "train")
+    return [x.numpy() for x in next(iter(training_batches(pairs, 4)))]
+
+
+def kinds(findings):
+    return [finding.kind for finding in findings]
+
+
+def test_a_good_batch(batch):
+    assert check_batch(*batch) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_good_batches_of_all_scenes(seed):
+    """No false alarm in 100 pairs, thick haze and skies among them."""
+    pairs = find_pairs(env.SAMPLE_DATA / "test") + find_pairs(env.SAMPLE_DATA / "train")
+    for hazy, clear in training_batches(pairs, 20, seed=seed).take(1):
+        assert kinds(check_batch(hazy, clear)) == []
+
+
+def ill(hazy, clear):
+    """Every illness that is promised to be found, by the kind of its finding."""
+    noise = np.random.default_rng(0).normal(0, 0.01, hazy.shape)
+    return {
+        "range, bytes": ((hazy + 1) * 127.5, (clear + 1) * 127.5),
+        "range, bytes on one side": (hazy, (clear + 1) * 127.5),
+        "range, from 0 to 1": ((hazy + 1) / 2, (clear + 1) / 2),
+        "range, no numbers": (hazy, np.where(clear > 0.9, np.nan, clear)),
+        "swapped": (clear, hazy),
+        "swapped, with noise": (clear + noise, hazy),
+        "strangers": (hazy, np.roll(clear, 1, axis=0)),
+        "identical": (hazy, hazy),
+        "one-sided, mirrored": (hazy[:, :, ::-1], clear),
+        "one-sided, moved": (hazy[:, :-40, :-24], clear[:, 40:, 24:]),
+        "shape": (hazy[:, ::2], clear),
+    }
+
+
+@pytest.mark.parametrize("name", list(ill(*np.zeros((2, 2, 64, 64, 3)))))
+def test_an_ill_batch(batch, name):
+    hazy, clear = ill(*batch)[name]
+    found = check_batch(np.clip(hazy, -1, 1) if "noise" in name else hazy, clear)
+    assert set(kinds(found)) == {name.split(",")[0]}, [str(f) for f in found]
+    assert all("\n" not in f.text and "otebook 01" in f.text for f in found)
+
+
+def test_findings_name_the_pairs(batch):
+    hazy, clear = (x.copy() for x in batch)
+    clear[2] = clear[2, :, ::-1]
+    (found,) = check_batch(hazy, clear, ["a.png", "b.png", "c.png", "d.png"])
+    assert found.kind == "one-sided" and found.text.startswith("c.png: one of the two is mirrored")
+    assert "a.png" not in found.text
+
+
+def test_the_shift_is_measured(batch):
+    hazy, clear = batch
+    (found,) = check_batch(hazy[:1, :, :-32], clear[:1, :, 32:])
+    columns = int(found.text.split(" and ")[1].split(" ")[0])
+    assert abs(columns - 32) <= 4 and "about 0 rows" in found.text.replace("-0", "0")
+
+
+def test_a_flat_pair_says_nothing():
+    flat = np.zeros((1, 64, 64, 3), "float32")
+    assert check_batch(flat, flat + 0.5) == []
+
+
+def test_fine_structure_outlives_haze(batch):
+    clear = (batch[1][0] + 1) / 2
+    hazy, other = 0.3 * clear + 0.6, (batch[1][1] + 1) / 2
+    assert np.corrcoef(fine_structure(clear).ravel(), fine_structure(hazy).ravel())[0, 1] > 0.95
+    assert np.corrcoef(fine_structure(clear).ravel(), fine_structure(other).ravel())[0, 1] < 0.25
+
+
+def test_output_spread():
+    rng = np.random.default_rng(0)
+    truths = [rng.random((40, 50 + i, 3)) for i in range(4)]
+    assert output_spread(truths, truths) == pytest.approx(1)
+    assert output_spread([0.5 + 0.3 * (t - 0.5) for t in truths], truths) == pytest.approx(0.3)
+    assert output_spread([truths[0]] * 4, truths) == 0
+
+
+# Diagnoses.
+
+
+def history(steps=8, **changes):
+    """A healthy run's reports, with some numbers changed: each a value or a function of 0..1."""
+    numbers = {
+        "discriminator": lambda x: 0.69 - 0.2 * x, "adversarial": lambda x: 0.7 + 0.4 * x,
+        "real_right": lambda x: 0.6 + 0.2 * x, "fake_right": lambda x: 0.6 + 0.2 * x,
+        "l1": lambda x: 0.3 - 0.15 * x, "d_gradient": 1.0, "g_gradient": 40.0,
+        "psnr": lambda x: 14 + 4 * x, "spread": lambda x: 0.6 + 0.2 * x,
+    } | changes
+    return [
+        {"step": 10 * (i + 1)} | {
+            name: value(i / (steps - 1)) if callable(value) else value
+            for name, value in numbers.items() if value is not None
+        }
+        for i in range(steps)
+    ]
+
+
+@pytest.mark.parametrize("kind, changes", [
+    ("strong discriminator",
+     {"discriminator": 0.08, "real_right": 1.0, "fake_right": 0.99, "adversarial": 2.5}),
+    ("blind discriminator", {"discriminator": 0.8, "real_right": 0.98, "fake_right": 0.05}),
+    ("undecided discriminator", {"discriminator": 0.69, "real_right": 0.52, "fake_right": 0.47}),
+    ("range", {"l1": 41.0}),
+    ("no progress", {"l1": lambda x: 0.4 - 0.02 * x}),
+    ("gradient", {"g_gradient": 1e-5}),
+    ("gradient", {"g_gradient": 1e6}),
+    ("past its best", {"psnr": lambda x: 14 + 20 * x * (1 - x)}),
+    ("one picture for all", {"spread": 0.1}),
+])
+def test_diagnose(kind, changes):
+    found = diagnose(history(**changes))
+    assert kind in kinds(found) and found[-1].kind == "limits"
+    expected = {"balanced"} if not kind.endswith("discriminator") else set()
+    assert set(kinds(found)) - {kind, "limits"} == expected, [str(f) for f in found]
+
+
+def test_a_healthy_run():
+    assert kinds(diagnose(history())) == ["balanced", "limits"]
+
+
+def test_a_run_without_an_adversary_or_scenes():
+    names = ("discriminator", "adversarial", "real_right", "fake_right", "d_gradient")
+    assert kinds(diagnose(history(**dict.fromkeys(names)))) == ["limits"]
+    assert kinds(diagnose(history(psnr=None, spread=None))) == ["balanced", "limits"]
+
+
+def test_too_early():
+    for steps in (0, 2):
+        assert kinds(diagnose(history(8)[:steps])) == ["early", "limits"]
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "l1-only"])
+def test_the_shipped_runs_are_healthy(name):
+    path = env.SAMPLE_DATA / "weights" / name / "history.json"
+    healthy = {"limits"} if name == "l1-only" else {"balanced", "limits"}
+    assert set(kinds(diagnose(json.loads(path.read_text())))) == healthy
+
+
+# The patients of notebook 03.
+
+
+@dataclass(frozen=True)
+class Rates:
+    learning_rate: float = 2e-3
+    discriminator_rate: float = 1e-4
+
+
+def test_patients(batch):
+    batches = tf.data.Dataset.from_tensors(tuple(batch))
+    settings = {letter: ail(letter, Rates(), batches)[0] for letter in "ABC"}
+    found = {letter: set(kinds(check_batch(*next(iter(ail(letter, Rates(), batches)[1])))))
+             for letter in "ABC"}
+    assert found == {"A": {"range"}, "B": set(), "C": {"strangers"}}
+    assert settings["A"] == settings["C"] == Rates()
+    assert settings["B"].discriminator_rate > 50 * settings["B"].learning_rate
+
+
+def test_normalise_is_what_the_texts_point_to(batch):
+    assert kinds(check_batch(*((x + 1) / 2 for x in batch))) == ["range", "range"]
+    assert check_batch(*(normalise((x + 1) / 2) for x in batch)) == []
