@@ -104,7 +104,7 @@ def best_precision(capability=None, bfloat16=None):
 def profile():
     """The :class:`Profile` for this machine: a GPU if TensorFlow sees one, else the CPU.
 
-    A CPU without bfloat16 takes two to three times as long a step, and gets half the steps.
+    A CPU without bfloat16 takes two to three times as long a step, and gets fewer steps.
     """
     tf = import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
@@ -113,7 +113,7 @@ def profile():
         precision = best_precision(details.get("compute_capability", (0, 0)))
         return Profile("GPU", width=64, size=256, batch=4, steps=4000, precision=precision)
     precision = best_precision()
-    steps = 500 if precision == "float32" else 1000
+    steps = 400 if precision == "float32" else 1000
     return Profile("CPU", width=16, size=256, batch=4, steps=steps, precision=precision)
 
 

@@ -27,6 +27,8 @@ MANIFEST = {  # function: (notebook, module of helpers)
     "l1_loss": ("03", "losses"),
     "train_step": ("03", "training"),
     "train": ("03", "training"),
+    "compile_step": ("03", "training"),
+    "fit": ("03", "trainer"),
     "psnr": ("04", "metrics"),
     "plain_encoder_block": ("05", "models"),
     "resize_block": ("05", "models"),
