@@ -1,6 +1,6 @@
 """Train the shipped weights: pix2pix and the same generator with the L1 loss alone.
 
-    python scripts/train_weights.py    (make weights; about MINUTES minutes on two CPU cores)
+    python scripts/train_weights.py    (make weights; about 16 minutes on two CPU cores)
 
 Data: sample_data/train only, so the weights are as free as the photographs. The recipe is that of
 notebook 03 with 1,200 steps. An interrupted run goes on where it stopped, and a finished one is not
