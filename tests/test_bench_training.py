@@ -18,7 +18,7 @@ def row(step, width=16, batch=4, seconds=0.5):
     parts = {"Adam": 0.01} if step == bench.OURS else None
     return {"step": step, "width": width, "batch": batch, "precision": "float32",
             "seconds": seconds, "images_s": batch / seconds, "pipeline": 0.02, "of_peak": 0.5,
-            "peak": 1e11, "parts": parts}
+            "flops": 2e10, "peak": 1e11, "parts": parts}
 
 
 def test_macs_are_those_of_the_paper_s_networks():
@@ -98,7 +98,8 @@ def test_the_report(tmp_path, capsys, monkeypatch):
     path = tmp_path / "new" / "bench.json"
     bench.main(["--precision", "mixed_bfloat16", "--json", str(path)])
     said = capsys.readouterr().out
-    assert "Peak, by a matrix product: 100 GFLOP/s (mixed_bfloat16)" in said
+    assert "by a matrix product: 100 GFLOP/s (float32)." in said
+    assert "| 16, 4 | ours | float32 | 500 | 8.00 | 1.00 | 2.0% | 40% |" in said
     assert "float32 17.50 dB, mixed_bfloat16 17.25 dB, -0.25 dB" in said
     found = json.loads(path.read_text())
     assert len(found["rows"]) == 2 * len(bench.STEPS)
