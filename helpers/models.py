@@ -156,7 +156,8 @@ def patchgan(width=64, conditional=True):
     """
     hazy = keras.Input((None, None, 3), name="hazy")
     image = keras.Input((None, None, 3), name="image")
-    x = layers.Concatenate()([hazy, image]) if conditional else image
+    # Times 0, for Keras before 3.14 refuses an input that is not used.
+    x = layers.Concatenate()([hazy, image]) if conditional else image + 0 * hazy
     x = encoder_block(x, width, norm=False)
     x = encoder_block(x, 2 * width)
     x = encoder_block(x, 4 * width)
