@@ -112,17 +112,17 @@ class Chart:
         width, height = size
         figure = Figure((width / DPI, height / DPI), dpi=DPI, facecolor="white")
         canvas = FigureCanvasAgg(figure)
-        axis = figure.add_axes((46 / width, 38 / height, 1 - 56 / width, 1 - 62 / height))
+        axis = figure.add_axes((44 / width, 44 / height, 1 - 66 / width, 1 - 68 / height))
         if shade:
             axis.axvspan(*shade[:2], color="#1f77b4", alpha=0.13, lw=0, label=shade[2])
-        if line:
-            axis.axhline(line[0], color=INK, ls=":", lw=1, label=line[1])
         xs = np.concatenate([np.asarray(x, float) for _, x, _, _ in curves])
         ys = np.concatenate([np.asarray(v, float) for *_, v, _ in curves])
         ys = ys[np.isfinite(ys)]
-        low, high = y or (min(ys), max(ys) + 0.3 * np.ptp(ys))  # room for the legend
+        low, high = y or (min(ys), max(ys) + 0.6 * np.ptp(ys))  # room for the legend
         for label, x, values, colour in curves:
             axis.plot(x, np.clip(values, low, 2 * high), color=colour, lw=1.6, label=label)
+        if line:
+            axis.axhline(line[0], color=INK, ls=":", lw=1, label=line[1])
         axis.set(xlim=(xs.min(), xs.max()), ylim=(low, high))
         axis.set_title(title, fontsize=9.5, color=INK, loc="left")
         axis.set_xlabel(xlabel, fontsize=9.5, color=INK)

@@ -4,6 +4,8 @@
 Images are float32 RGB in [0, 1], shape (height, width, 3).
 """
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +25,7 @@ from helpers.draw import (
     tint,
 )
 from helpers.haze import add_haze, dark_channel_prior, transmission
+from helpers.images import load_image
 from helpers.metrics import psnr, ssim
 from helpers.runs import find_runs, load_frames, load_verdicts
 from helpers.trainer import central
@@ -91,12 +94,18 @@ def find_film(name="pix2pix", runs=None):
 class TimeMachine:
     """A training run step by step: the picture, the PatchGAN's verdict on it, the losses.
 
-    ``frames``, ``verdicts`` and ``history`` are the run's (see :mod:`helpers.runs`), ``clear`` maps
-    a scene to its clear image, ``source`` says in words whose run it is. Notebook 04.
+    ``folder`` holds the run (see :func:`find_film`); clear images come from ``clear``, a folder, by
+    the scene's name. Notebook 04.
     """
 
-    def __init__(self, frames, verdicts, history, clear, source):
-        self.frames, self.verdicts, self.clear, self.source = frames, verdicts, clear, source
+    def __init__(self, folder, clear=env.SAMPLE_DATA / "validation" / "clear"):
+        self.frames, self.verdicts = load_frames(folder), load_verdicts(folder)
+        history = json.loads((folder / "history.json").read_text())
+        files = {scene: clear / f"{scene}.jpg" for scene in self.frames}
+        self.clear = {s: load_image(path) for s, path in files.items() if path.exists()}
+        shipped = env.SAMPLE_DATA in folder.parents
+        self.source = ("The run that ships with the project." if shipped
+                       else f"Your own run, {folder.name}.")
         self.history = {record["step"]: record for record in history}
         self.scenes = sorted(set(frames) & set(verdicts))
         first = self.scenes[0]
@@ -125,8 +134,8 @@ class TimeMachine:
         dots = [(record["discriminator"], ACCENT), (record["adversarial"], NETWORK)]
         paste(canvas, self.losses.at(step, dots), 0, side + 4)
         paste(canvas, self.l1.at(step, [(record["l1"], NETWORK)]), WIDTH // 2, side + 4)
-        rows = [("PSNR", decibels(psnr(picture, self.clear[scene]))),
-                ("patches called real", f"{(verdict > 0.5).mean():.0%}"),
+        rows = [("PSNR", decibels(psnr(picture, self.clear[scene])))] if scene in self.clear else []
+        rows += [("patches called real", f"{(verdict > 0.5).mean():.0%}"),
                 ("mean verdict", f"{verdict.mean():.2f}"),
                 ("discriminator loss", f"{record['discriminator']:.2f}"),
                 ("generator's", f"{record['adversarial']:.2f}"),
@@ -168,7 +177,8 @@ class HowHard:
     ``trained`` is the (lowest, highest) β of training. Notebook 04.
     """
 
-    BETAS = (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4)  # where the curves are measured
+    BETAS = (0, 0.25, 0.5, 1, 1.5, 2.5, 4)  # where the methods' curves are measured
+    FINE = tuple(np.linspace(0, 2, 21) ** 2)  # the hazy image's, which is steep at first
     LIMITS = (5, 40)  # of the chart, in dB
 
     def __init__(self, scenes, network, trained):
@@ -182,15 +192,19 @@ class HowHard:
         return np.stack([add_haze(clear, transmission(depth, b), airlight) for b in betas])
 
     def curves(self, scene, airlight):
-        """PSNR in dB at each of :data:`BETAS`: {"hazy" / "dark channel prior" / "pix2pix": list}"""
+        """{"hazy", "dark channel prior" or "pix2pix": (β values, PSNRs in dB)}, to be drawn."""
         clear, hazy = self.scenes[scene][0], self.hazy(scene, self.BETAS, airlight)
-        results = {"hazy": hazy, "dark channel prior": [dark_channel_prior(h)[0] for h in hazy],
-                   "pix2pix": self.network(hazy)}
-        return {name: [psnr(x, clear) for x in images] for name, images in results.items()}
+        with ThreadPoolExecutor() as pool:  # NumPy lets go of the interpreter's lock
+            prior = [image for image, *_ in pool.map(dark_channel_prior, hazy)]
+        found = {"hazy": (self.FINE, self.hazy(scene, self.FINE, airlight)),
+                 "dark channel prior": (self.BETAS, prior),
+                 "pix2pix": (self.BETAS, self.network(hazy))}
+        return {name: (betas, [psnr(image, clear) for image in images])
+                for name, (betas, images) in found.items()}
 
     def _chart(self, scene, airlight):
         found = self.curves(scene, airlight)
-        curves = [(name, self.BETAS, found[name], colour) for name, colour in COLOURS.items()]
+        curves = [(name, *found[name], colour) for name, colour in COLOURS.items()]
         return Chart(curves, (WIDTH, 200), "PSNR in dB", "β", self.LIMITS,
                      shade=(*self.trained, "trained on"))
 
