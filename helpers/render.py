@@ -107,9 +107,10 @@ class TimeMachine:
         self.source = ("The run that ships with the project." if shipped
                        else f"Your own run, {folder.name}.")
         self.history = {record["step"]: record for record in history}
-        self.scenes = sorted(set(frames) & set(verdicts))
+        self.scenes = sorted(set(self.frames) & set(self.verdicts))
         first = self.scenes[0]
-        self.steps = sorted(set(frames[first]) & set(verdicts[first]) & set(self.history))
+        self.steps = sorted(set(self.frames[first]) & set(self.verdicts[first])
+                            & set(self.history))
 
         def curve(name, colour, label):
             return label, self.steps, [self.history[s][name] for s in self.steps], colour
