@@ -35,6 +35,19 @@ def open_image(source, name=None, frame=None):
     does not fit into it. Raises :class:`ImageError` when the file is missing, is no image, is
     damaged, or still has more than :data:`MOST_PIXELS`. Notebooks 00 and 01.
     """
+    return _read(source, name, lambda source: _decode(source, frame))
+
+
+def image_size(path):
+    """(width, height) of an image file when upright; reads its header only.
+
+    Raises :class:`ImageError` as :func:`open_image` does. Notebook 01.
+    """
+    return _read(path, None, _upright_size)
+
+
+def _read(source, name, action):
+    """``action(source)``, where whatever goes wrong is an :class:`ImageError`."""
     if isinstance(source, bytes | bytearray | memoryview):
         source = io.BytesIO(source)
     if not hasattr(source, "read"):
@@ -46,7 +59,7 @@ def open_image(source, name=None, frame=None):
             if isinstance(source, Path) and not source.is_file():
                 problem = "no such file; check the path."
             else:
-                return _decode(source, frame)
+                return action(source)
     except Image.UnidentifiedImageError:
         problem = "not an image, whatever its name says; remove it or save it again as PNG or JPEG."
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -68,10 +81,28 @@ def _decode(source, frame):
     if image.width * image.height > MOST_PIXELS:
         raise Image.DecompressionBombError
     image.load()
-    if frame and image.size != target:
-        image = _plain(image).resize(target, Image.Resampling.LANCZOS, box=box, reducing_gap=3)
+    if frame:
+        image = shrink(image, target, box)
     ImageOps.exif_transpose(image, in_place=True)  # a copy would lose a TIFF's EXIF
     return image
+
+
+def _upright_size(source):
+    with Image.open(source, formats=READ) as image:
+        if image.format == "PNG" and not {"exif", "xmp"} & set(image.info):
+            return image.size  # Pillow would decode it all to look for EXIF behind the pixels
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        size = image.size
+        if image.format == "TIFF":  # whose size is turned already by some versions of Pillow
+            size = image.tag_v2[256], image.tag_v2[257]
+        return size[::-1] if turned else size
+
+
+def shrink(image, size, box=None):
+    """A Pillow image at another ``size`` (width, height), resampled by Lanczos' filter."""
+    if image.size == size:
+        return image
+    return _plain(image).resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3)
 
 
 def fit(size, frame):

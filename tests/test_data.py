@@ -305,6 +305,62 @@ def test_load_pair_compares_upright_sizes(tmp_path):
     assert np.array_equal(one, other)
 
 
+def halves(path, one, other):
+    return save(path, np.concatenate([one, other], axis=1))
+
+
+def test_two_sizes_are_told_although_they_shrink_to_one(tmp_path):
+    hazy, clear = save(tmp_path / "h.png", PICTURE), save(tmp_path / "c.png", PICTURE[1:, 1:])
+    with pytest.raises(images.ImageError, match="40×24 but .* is 39×23"):
+        data.load_pair(Pair(hazy, clear, "x"), frame=(10, 10))
+
+
+@pytest.mark.parametrize("cut", ["left", "right"])
+def test_side_by_side(tmp_path, cut):
+    path = halves(tmp_path / "a.png", PICTURE, PICTURE[::-1])
+    left, right = data.load_pair(Pair(path, path, "a", cut="left"))
+    assert np.allclose(left, PICTURE / 255) and np.allclose(right, PICTURE[::-1] / 255)
+    hazy, clear = data.load_pair(Pair(path, path, "a", cut=cut), frame=(20, 12))
+    assert hazy.shape == clear.shape == (12, 20, 3)
+    expected = {"left": (left, right), "right": (right, left)}[cut]
+    for small, large in zip((hazy, clear), expected, strict=True):
+        assert np.allclose(small, large.reshape(12, 2, 20, 2, 3).mean((1, 3)), atol=0.02)
+
+
+def test_side_by_side_of_an_odd_width(tmp_path):
+    path = save(tmp_path / "a.png", PICTURE[:, 1:])
+    with pytest.raises(images.ImageError, match="39 pixels wide") as error:
+        data.load_pair(Pair(path, path, "a", cut="left"))
+    assert str(error.value).startswith(str(path))
+
+
+def test_sots_indoor_cuts_the_border_off_the_clear_image(tmp_path):
+    clear = RNG.integers(0, 256, (480, 640, 3)).astype("uint8")
+    files = save(tmp_path / "1400_1.png", clear[10:470, 10:630]), save(tmp_path / "c.png", clear)
+    hazy, cut = data.load_pair(Pair(*files, "1400", cut="centre"))
+    assert hazy.shape == (460, 620, 3) and np.array_equal(hazy, cut)
+    with pytest.raises(images.ImageError, match="620×460 but .* is 640×480"):
+        data.load_pair(Pair(*files, "1400"))
+
+
+@pytest.mark.parametrize("shape", [(23, 40), (24, 39), (30, 48), (24, 44)],
+                         ids=["less-high", "less-wide", "border-of-20-percent", "10-percent-wider"])
+def test_sots_indoor_cuts_only_a_small_border(tmp_path, shape):
+    clear = save(tmp_path / "c.png", np.zeros((*shape, 3), "uint8"))
+    with pytest.raises(images.ImageError, match="crop or resize them"):
+        data.load_pair(Pair(save(tmp_path / "h.png", PICTURE), clear, "x", cut="centre"))
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("orientation", [0, 1, 3, 6])
+def test_image_size_is_that_of_the_upright_image(tmp_path, ending, orientation):
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    path = save(tmp_path / f"a.{ending}", PICTURE, exif=exif)
+    assert images.image_size(path) == images.open_image(path).size
+
+
 # Range and jitter.
 
 
