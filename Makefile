@@ -39,6 +39,7 @@ bench: $(VENV)/.installed ## measure seconds and memory, beside another dark cha
 	@$(PY) -c 'import adrishyam' 2>/dev/null || \
 	  $(PY) -m pip install -q --disable-pip-version-check -r scripts/bench-requirements.txt
 	@$(PY) scripts/bench.py $(BENCH)
+	@$(PY) scripts/bench_training.py
 
 samples: $(VENV)/.installed-tests ## rebuild sample_data from clear photographs and scene files
 	$(PY) scripts/make_samples.py

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.checks import check_function, check_value
+from helpers.checks import check_choices, check_function, check_value
 
 EXPECTED = 1.9188
 
@@ -142,3 +142,31 @@ def test_function_tolerance(capsys):
     near = lambda a, n: a * n + 0.501  # noqa: E731
     assert function(capsys, near).startswith("not quite")
     assert function(capsys, near, tolerance=0.01) == "right."
+
+
+def choices(capsys, answers):
+    check_choices(4, answers, {"A": "range", "B": "strangers"},
+                  ("range", "strangers", "swapped"), "Look at the batch.")
+    return said(capsys)
+
+
+def test_right_choices(capsys):
+    assert choices(capsys, {"A": "range", "B": "strangers", "more": 1}) == "right."
+
+
+@pytest.mark.parametrize("answer", [None, ...], ids=str)
+def test_untouched_choice(capsys, answer):
+    assert choices(capsys, {"A": "range", "B": answer}).startswith("not yet: replace each ...")
+
+
+@pytest.mark.parametrize("answers, verdict", [
+    ({"A": "strangers", "B": "strangers"}, "1 of 2 right. Look at the batch."),
+    ({"A": "swapped", "B": "range"}, "0 of 2 right. Look at the batch."),
+    ({"A": "rnage", "B": "strangers"}, "'rnage' is none of: range, strangers, swapped."),
+    ({"A": [1], "B": "strangers"}, "[1] is none of: range, strangers, swapped."),
+    ({"A": "range"}, "an answer for each of A, B is asked for."),
+    (None, "an answer for each of A, B is asked for."),
+    ("range", "an answer for each of A, B is asked for."),
+], ids=["half", "none", "mistyped", "list", "missing", "nothing", "text"])
+def test_wrong_choices(capsys, answers, verdict):
+    assert choices(capsys, answers) == verdict

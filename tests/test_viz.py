@@ -241,3 +241,34 @@ def test_loss_figure_of_l1_alone_and_of_nothing():
         figure = viz.loss_figure(history)
         figure.canvas.draw()
         assert not any(line.get_label() == "adversarial" for a in figure.axes for line in a.lines)
+
+
+def test_training_panel_prints_lines_where_there_is_no_front_end(monkeypatch, capsys):
+    monkeypatch.setattr(viz, "get_ipython", lambda: None)
+    panel = viz.training_panel()
+    panel([], "step 1 of 2", 0.5, [])
+    panel([], "step 2 of 2", 1.0, [])
+    assert capsys.readouterr().out == "step 1 of 2\nstep 2 of 2\n"
+    assert not plt.get_fignums()
+
+
+def test_training_panel_replaces_one_picture(monkeypatch):
+    """However long the training, the notebook has one output of it."""
+    made, updates = [], []
+
+    class Handle:
+        def update(self, data, **options):
+            updates.append(options["metadata"]["image/jpeg"]["alt"])
+
+    def display(*data, display_id=None, **options):
+        made.append(data)
+        return Handle()
+
+    monkeypatch.setattr(viz, "get_ipython", lambda: object())
+    monkeypatch.setattr(viz, "display", display)
+    panel = viz.training_panel()
+    history = [{"step": 1, "l1": 0.3, "psnr": 14.0}]
+    for n in range(3):
+        panel(history, f"step {n}", n / 2, [picture()])
+    assert made == [()] and updates == ["step 0", "step 1", "step 2"]
+    assert not plt.get_fignums()
