@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import tempfile
 import time
 import zlib
@@ -20,8 +22,9 @@ from PIL import Image
 
 from helpers import images
 
+ROOT = Path(__file__).resolve().parent.parent
 MOST_MEMORY = 1000  # MB, all of the child's
-LONGEST = 20  # seconds; the slowest, 52 megapixels as a WebP, takes about two
+LONGEST = 20  # seconds; 52 megapixels take about one
 Y, X = np.mgrid[0:24, 0:40]
 PICTURE = np.stack([X * 6, Y * 10, 255 - X * 3 - Y * 4], axis=-1).astype("uint8")
 GREY = PICTURE[..., 1]
@@ -90,9 +93,13 @@ def circular_tiff():
     return put(content, first + 2 + 12 * entries, struct.pack("<I", first))
 
 
-def flat(kind, width, height, colour=(200, 100, 50)):
-    """One colour all over: the file is small, the picture is not."""
-    return encoded(Image.new("RGB", (width, height), colour), kind)
+def flat(kind, width, height, **options):
+    """One colour, :data:`FLAT`, all over: the file is small, the picture is not."""
+    image = Image.new("RGB", (width, height), (200, 100, 50))
+    if kind == "GIF":
+        image = Image.new("P", (width, height))
+        image.putpalette([200, 100, 50])
+    return encoded(image, kind, **options)
 
 
 def animation(kind, **options):
@@ -127,6 +134,7 @@ WIDE = (X * 1600 + Y * 100 + 7).astype("uint16")
 FLOATS = np.where(X == 3, np.nan, np.where(X == 5, np.inf, GREY / 255)).astype("float32")
 SEEN_FLOATS = grey(np.where(X == 3, 0, np.where(X == 5, 1, GREY / 255)))
 HALF = np.dstack([PICTURE, np.full(GREY.shape, 128, "uint8")])
+FLAT = np.array([[[200, 100, 50]]]) / 255
 LINE = np.broadcast_to((np.arange(20_000) % 251).astype("uint8")[None, :, None], (1, 20_000, 3))
 
 GOOD = {
@@ -168,15 +176,13 @@ GOOD = {
     "name-like-an-option": ("-rf %s {0} *.png", encoded, RGB, 0),
     "name-of-250-letters": ("a" * 246 + ".png", encoded, RGB, 0),
     # As large as is allowed.
-    "large-png": ("a.png", lambda: flat("PNG", 7200, 7200), np.array([[[200, 100, 50]]]) / 255, 0),
-    "large-jpeg": ("a.jpg", lambda: flat("JPEG", 7200, 7200), np.array([[[200, 100, 50]]]) / 255,
-                   LOSSY),
-    "large-gif": ("a.gif", lambda: flat("GIF", 7200, 7200), np.array([[[200, 100, 50]]]) / 255, 0),
-    "large-webp": ("a.webp", lambda: flat("WEBP", 7200, 7200),
-                   np.array([[[200, 100, 50]]]) / 255, LOSSY),
-    "large-tiff": ("a.tif", lambda: encoded(Image.new("RGB", (7200, 7200), (200, 100, 50)), "TIFF",
-                                            compression="tiff_lzw"),
-                   np.array([[[200, 100, 50]]]) / 255, 0),
+    "large-png": ("a.png", lambda: flat("PNG", 7200, 7200), FLAT, 0),
+    "large-jpeg": ("a.jpg", lambda: flat("JPEG", 7200, 7200), FLAT, LOSSY),
+    "large-progressive-jpeg": ("a.jpg", lambda: flat("JPEG", 7200, 7200, progressive=True), FLAT,
+                               LOSSY),
+    "large-gif": ("a.gif", lambda: flat("GIF", 7200, 7200), FLAT, 0),
+    "large-webp": ("a.webp", lambda: flat("WEBP", 5900, 5900), FLAT, LOSSY),
+    "large-tiff": ("a.tif", lambda: flat("TIFF", 7200, 7200, compression="tiff_lzw"), FLAT, 0),
 }
 
 # --- what cannot be used: name of the file, its content, a part of the sentence -------------------
@@ -209,7 +215,6 @@ BAD = {
     "wrong-checksum": ("a.png", patched(encoded(), struct.pack(">I", zlib.crc32(
         encoded()[12:29])), b"oops"), "remove it"),
     "without-pixels": ("a.png", png(), DAMAGED),
-    "too-few-rows": ("a.png", png(rows=png_rows(PICTURE[:5])), DAMAGED),
     "zero-wide": ("a.png", png(width=0, rows=png_rows(PICTURE)), "remove it"),
     "png-bomb": ("a.png", png(100_000, 100_000, rows=bytes(99)), TOO_LARGE),
     "gif-bomb": ("a.gif", put(encoded(kind="GIF"), 6, b"\xff\xff\xff\xff"), TOO_LARGE),
@@ -217,6 +222,7 @@ BAD = {
                  TOO_LARGE),
     "tiff-bomb": ("a.tif", bomb_tiff(), TOO_LARGE),
     "a-little-too-large": ("a.jpg", flat("JPEG", 7300, 7300), TOO_LARGE),
+    "webp-a-little-too-large": ("a.webp", flat("WEBP", 6000, 6000), TOO_LARGE),
     "text-bomb": ("a.png", png(rows=png_rows(PICTURE), before=chunk(
         b"zTXt", b"Comment\0\0" + zlib.compress(bytes(400_000_000), 9))), DAMAGED),
     "profile-bomb": ("a.png", png(rows=png_rows(PICTURE), before=chunk(
@@ -279,10 +285,17 @@ def load(path, expected, tolerance):
     except images.ImageError as error:
         message = str(error)
     megabytes = peak()
+    try:
+        size = images.image_size(path)  # the header alone; load_pair asks it first
+    except images.ImageError as error:
+        size = str(error)
     if image is None:
-        return message, "", megabytes
+        fine = not isinstance(size, str) or size.startswith(f"{path}: ")
+        return message, "" if fine else size, megabytes
     wrong = ""
-    if image.dtype != np.float32 or image.ndim != 3 or image.shape[2] != 3:
+    if size != image.shape[1::-1]:
+        wrong = f"image_size says {size} of {image.shape}"
+    elif image.dtype != np.float32 or image.ndim != 3 or image.shape[2] != 3:
         wrong = f"{image.dtype}, {image.shape}"
     elif not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
         wrong = "values outside [0, 1]"
@@ -321,9 +334,12 @@ class Child:
             self.stop()
             pytest.fail(f"{path.name}: hangs")
         try:
-            return self.connection.recv()
+            answer = self.connection.recv()
         except EOFError:
             pytest.fail(f"{path.name}: ends the process")
+        if answer[-1] >= MOST_MEMORY:
+            self.stop()  # the peak is this file's fault, not that of the next one
+        return answer
 
     def stop(self):
         self.process.kill()
@@ -367,8 +383,9 @@ def test_loads_right(folder, child, name, content, expected, tolerance):
 def test_says_what_is_wrong(folder, child, name, content, remedy):
     path = folder / name
     path.write_bytes(content)
-    message, _, megabytes = child(path)
+    message, wrong, megabytes = child(path)
     assert message is not None, "loads"
+    assert wrong == ""
     assert_one_sentence(message, path, remedy)
     assert megabytes < MOST_MEMORY
 
@@ -378,8 +395,9 @@ def test_says_what_is_wrong(folder, child, name, content, remedy):
 def test_no_plain_file(folder, child, name, make, remedy):
     path = folder / name
     make(path)
-    message, _, _ = child(path)
+    message, wrong, _ = child(path)
     assert message is not None, "loads"
+    assert wrong == ""
     assert_one_sentence(message, path, remedy)
 
 
@@ -433,8 +451,73 @@ def test_200_randomly_damaged_files(folder, child):
             assert (again, wrong) == (None, ""), n
             loaded += 1
         else:
+            assert wrong == "", n
             assert_one_sentence(message, path)
             refused += 1
         assert megabytes < MOST_MEMORY, n
         assert time.perf_counter() - start < LONGEST, n
     assert loaded >= 30 and refused >= 60, "the damage is too small, or too large, to tell anything"
+
+
+# --- a folder with bad files --------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """A data set of five pairs, three of them unusable, and a hazy image without a partner."""
+    whole, other = encoded(ROUGH), encoded(ROUGH[:, 1:])
+    hazy = {"1": whole, "2": cut(whole, 0.5), "3": whole, "4": whole, "5": whole, "6": whole}
+    clear = {"1": whole, "2": whole, "3": b"", "4": other, "5": whole}
+    for side, files in (("hazy", hazy), ("clear", clear)):
+        (tmp_path / "data" / side).mkdir(parents=True)
+        for name, content in files.items():
+            (tmp_path / "data" / side / f"{name}.png").write_bytes(content)
+    return tmp_path / "data"
+
+
+def test_bad_pairs_are_left_out_and_named(mixed):
+    from helpers.data import training_batches, usable_pairs
+    from helpers.pairs import scan
+
+    pairs = scan(mixed).pairs
+    good, problems = usable_pairs(pairs, size=32)
+    assert [pair.scene for pair in good] == ["1", "5"]
+    for problem, path in zip(problems, ("hazy/2.png", "clear/3.png", "hazy/4.png"), strict=True):
+        assert problem.startswith(str(mixed / path)) and problem.endswith(".")
+    hazy, _ = next(iter(training_batches(good, 2, size=32)))
+    assert hazy.shape == (2, 32, 32, 3)
+    with pytest.raises(images.ImageError) as error:
+        training_batches(pairs, 2, size=32)
+    assert str(error.value) == problems[0]
+
+
+def train(data, out, *options):
+    command = [sys.executable, "-m", "helpers.training", data, "--out", out, "--width", "4",
+               "--batch", "1", "--steps", "1", "--precision", "float32", *options]
+    return subprocess.run(list(map(str, command)), cwd=ROOT, text=True, capture_output=True,
+                          timeout=300, check=False)
+
+
+def test_the_command_line_skips_bad_files_on_request(mixed, tmp_path):
+    asked = train(mixed, tmp_path / "asked", "--skip-bad")
+    assert asked.returncode == 0, asked.stderr
+    assert "1 pairs of 1 scenes" in asked.stdout
+    listed = asked.stderr.split("left out:\n")[1]
+    for name in ("hazy/6.png: no clear image", "hazy/2.png: damaged", "clear/3.png: not an image",
+                 "hazy/4.png is 64×64 but"):
+        assert f"  {mixed}/{name}" in listed
+    (mixed / "hazy" / "6.png").unlink()
+    plain = train(mixed, tmp_path / "plain")
+    assert plain.returncode == 1
+    assert plain.stderr.count("\n") == 1 and str(mixed) in plain.stderr
+
+
+def test_nothing_usable(mixed, tmp_path, capsys):
+    from helpers import command
+
+    for path in (mixed / "clear").iterdir():
+        path.write_bytes(b"")
+    assert command.main([str(mixed), "--out", str(tmp_path / "run"), "--skip-bad"]) == 1
+    said = capsys.readouterr().err
+    assert f"{mixed}: no pair in it can be used" in said and f"{mixed}/clear/5.png: not" in said
+    assert not (tmp_path / "run").exists()
