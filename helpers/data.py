@@ -79,6 +79,25 @@ def in_parallel(work, items):
                 future.cancel()
 
 
+def usable_pairs(pairs, size=256):
+    """Read every pair once: (those that can be trained on, a sentence on each of the others).
+
+    Nothing is kept in memory. ``size`` is that of the training crops: what is larger is shrunk
+    while it is read. Notebook 01.
+    """
+
+    def check(pair):
+        try:
+            load_pair(pair, frame=(np.inf, 1.25 * size))
+        except ImageError as error:
+            return pair, str(error)
+        return pair, None
+
+    checked = list(in_parallel(check, pairs))
+    good = [pair for pair, problem in checked if problem is None]
+    return good, [problem for _, problem in checked if problem is not None]
+
+
 def normalise(image):
     """From [0, 1] to [-1, 1], the range of the networks (tanh ends the generator)."""
     return image * 2 - 1

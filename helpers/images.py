@@ -17,6 +17,7 @@ SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "P
 # What is read, whatever the name says: others of Pillow's decoders are old or start programs.
 READ = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 MOST_PIXELS = 52_000_000  # a float32 copy and the decoder's own then stay below 1 GB
+MOST_PIXELS_WEBP = 35_000_000  # whose decoder needs 24 bytes a pixel
 # What EXIF says of the photograph: title, camera, resolution, software, date, author, rating,
 # copyright, Windows' own. The rest of its first directory is the layout of the old file.
 EXIF_KEPT = {269, 270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 18246, 33432,
@@ -63,7 +64,8 @@ def _read(source, name, action):
     except Image.UnidentifiedImageError:
         problem = "not an image, whatever its name says; remove it or save it again as PNG or JPEG."
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        problem = f"more than {MOST_PIXELS / 1e6:.0f} megapixels; make it smaller first."
+        problem = (f"more than {MOST_PIXELS / 1e6:.0f} megapixels (WebP: "
+                   f"{MOST_PIXELS_WEBP / 1e6:.0f}); make it smaller first.")
     except PermissionError:
         problem = "cannot be read; check its rights."
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
@@ -78,7 +80,8 @@ def _decode(source, frame):
     if frame:  # a JPEG can be decoded at a half, a quarter or an eighth of its size, much faster
         target = fit(image.size, frame)
         box = (image.draft(None, target) or (None, None))[1]
-    if image.width * image.height > MOST_PIXELS:
+    most = MOST_PIXELS_WEBP if image.format == "WEBP" else MOST_PIXELS
+    if image.width * image.height > most:
         raise Image.DecompressionBombError
     image.load()
     if frame:
