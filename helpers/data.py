@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
-from helpers.images import ImageError, fit, image_size, open_image, shrink, to_rgb
+from helpers.copies import COPY, read_copies
+from helpers.images import ImageError, fit, image_size, open_image, shrink, to_bytes, to_rgb
 
 MEMORY = 500_000_000  # bytes of decoded pairs that training_batches keeps
 
@@ -145,7 +147,8 @@ def pairs_in_batch(pairs, batch, n, seed=0):
     return [pairs[int(epoch_order(len(pairs), seed, epoch)[place])] for epoch, place in places]
 
 
-def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, shard=(1, 0)):
+def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, shard=(1, 0),
+                     copies=None):
     """Endless ``tf.data.Dataset`` of (hazy, clear), each float32 (batch, size, size, 3) in [-1, 1].
 
     Batch n is a function of (``pairs``, ``seed``, n) alone: the order within an epoch is permuted
@@ -155,18 +158,28 @@ def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, sha
 
     Images are shrunk when read, to a short side of at most 1.25 ``size``: no crop needs more. As
     many pairs as fit into ``memory`` bytes are read here, in parallel, and kept; the others are
-    read anew each time. Raises :class:`helpers.images.ImageError`, before the first batch, for a
-    pair that cannot be used. Notebook 01.
+    read anew each time. With ``copies``, the name of a folder, all are read from small copies that
+    are kept there for this run and later ones, with a long side of at most
+    :data:`helpers.copies.COPY` pixels; their batches differ a little from those without. Raises
+    :class:`helpers.images.ImageError`, before the first batch, for a pair that cannot be used.
+    Notebook 01.
     """
     if not pairs:
         raise ImageError("no pairs to train on; find_pairs lists those of a folder.")
 
+    if copies and size > COPY * 3 // 4:
+        raise ImageError(f"copies of {COPY} pixels are too small for crops of {size}; "
+                         "do without them, or train on smaller crops.")
+
+    frame = (COPY if copies else np.inf, 1.25 * size)
+
     def decode(pair):
-        images = load_pair(pair, frame=(np.inf, 1.25 * size))
-        return [np.round(image * 255).astype("uint8") for image in images]
+        if copies:
+            return read_copies(pair, copies, frame, open_pair)
+        return [to_bytes(image) for image in open_pair(pair, frame)]
 
     kept = []
-    for images in in_parallel(decode, pairs):
+    for images in in_parallel(decode, tqdm(pairs, "reading", disable=None, leave=False, delay=2)):
         memory -= sum(image.nbytes for image in images)
         if memory >= 0:
             kept.append(images)

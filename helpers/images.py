@@ -142,6 +142,13 @@ def to_rgb(image, rows=256):
     return out
 
 
+def to_bytes(image):
+    """Pillow image of any mode to uint8 RGB, (height, width, 3), as :func:`to_rgb` makes it."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return np.asarray(image)
+    return np.round(to_rgb(image) * 255).astype("uint8")
+
+
 def encode(result, original, suffix):
     """The bytes of an image file: RGB in [0, 1] with what ``original`` had besides its colours.
 
