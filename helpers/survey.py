@@ -127,11 +127,11 @@ def survey(root, hazy_on="left", checked=200):
         names = ", ".join(p.name for p in orphans[:3]) + (", …" if len(orphans) > 3 else "")
         lines.append(f"{side} images without a partner: {len(orphans)}"
                      + (f" ({names})" if orphans else ""))
-    sizes, problems = _sizes(found.pairs)
+    sizes, cut, problems = _sizes(found.pairs)
     lines.append("sizes: " + ", ".join(f"{w}×{h} ({n})" for (w, h), n in sizes.most_common(5))
                  + (f", and {len(sizes) - 5} more" if len(sizes) > 5 else ""))
-    if cut := [p for p in found.pairs if p.cut == "centre"]:
-        lines.append(f"a clear image of {len(cut)} pairs may be larger, and is cut in the centre")
+    if cut:
+        lines.append(f"a clear image of {cut} pairs is larger, and is cut in the centre")
     chosen = _spread([p for p in found.pairs if p not in problems], checked)
     kinds, swapped = _compare(chosen, problems)
     lines.append(f"compared: {len(chosen)} of {len(found.pairs)} pairs")
@@ -158,16 +158,18 @@ def _bar(items, text):
 
 
 def _sizes(pairs):
-    """How often each size is there, of hazy images; and {pair: problem} of unusable ones."""
-    def size(pair):
+    """(how often each hazy size is there, larger clear images, {pair: problem} if unusable)."""
+    def sizes(pair):
         try:
-            return pair, image_size(pair.hazy)
+            return pair, image_size(pair.hazy), image_size(pair.clear)
         except ImageError as error:
-            return pair, error
+            return pair, None, str(error)
 
-    seen = dict(in_parallel(size, _bar(pairs, "sizes")))
-    problems = {pair: str(s) for pair, s in seen.items() if isinstance(s, ImageError)}
-    return Counter(s for pair, s in seen.items() if pair not in problems), problems
+    seen = list(in_parallel(sizes, _bar(pairs, "sizes")))
+    cut = sum(pair.cut == "centre" and hazy is not None and hazy != clear
+              for pair, hazy, clear in seen)
+    return (Counter(hazy for _, hazy, _ in seen if hazy), cut,
+            {pair: problem for pair, hazy, problem in seen if not hazy})
 
 
 def _compare(pairs, problems):
