@@ -37,7 +37,7 @@ HEIGHT = 400
 
 def blend(hazy, dehazed, strength):
     """hazy + strength (dehazed - hazy), clipped: 0 is the input, 1 what the method proposes."""
-    return np.clip(hazy + strength * (dehazed - hazy), 0, 1).astype("float32")
+    return np.clip((1 - strength) * hazy + strength * dehazed, 0, 1).astype("float32")
 
 
 def decibels(value):
