@@ -227,7 +227,8 @@ CONTRAST = """panel => {
     }
     return 'rgb(255, 255, 255)';
   };
-  return Math.min(...[...panel.querySelectorAll('label, td, p')].filter(e => e.textContent).map(e => {
+  const texts = [...panel.querySelectorAll('label, td, p')].filter(e => e.textContent);
+  return Math.min(...texts.map(e => {
     const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
     return (a + 0.05) / (b + 0.05);
   }));
