@@ -47,7 +47,7 @@ def panel(render, **controls):
     """
     picture = w.Image(format="jpeg", layout={"max_width": "100%", "margin": "0"})
     room = w.Box([picture], layout={"max_width": "100%", "overflow": "visible"})
-    numbers = w.HTML(layout={"width": "220px", "margin": "0 0 0 12px", "overflow": "visible"})
+    numbers = w.HTML(layout={"flex": "1 0 200px", "margin": "0 0 0 12px", "overflow": "visible"})
     reset = w.Button(description="Reset", layout={"width": "100px", "margin": "2px 2px 2px 94px"})
     start = {name: control.value for name, control in controls.items()}
     seen, tallest = {}, 0
