@@ -179,27 +179,32 @@ class HowHard:
     """
 
     BETAS = (0, 0.25, 0.5, 1, 1.5, 2.5, 4)  # where the methods' curves are measured
-    FINE = tuple(np.linspace(0, 2, 21) ** 2)  # the hazy image's, which is steep at first
+    FINE = tuple(np.linspace(0, 2, 13) ** 2)  # the hazy image's, which is steep at first
     LIMITS = (5, 40)  # of the chart, in dB
 
     def __init__(self, scenes, network, trained):
         self.scenes = {name: tuple(map(central, pair)) for name, pair in scenes.items()}
         self.network, self.trained = network, trained
         self.chart = lru_cache(64)(self._chart)
-        self.at = lru_cache(256)(self._at)
+        self.grid = lru_cache(2)(lambda scene, airlight: self._at(scene, self.BETAS, airlight))
 
     def hazy(self, scene, betas, airlight):
         clear, depth = self.scenes[scene]
         return np.stack([add_haze(clear, transmission(depth, b), airlight) for b in betas])
 
-    def curves(self, scene, airlight):
-        """{"hazy", "dark channel prior" or "pix2pix": (β values, PSNRs in dB)}, to be drawn."""
-        clear, hazy = self.scenes[scene][0], self.hazy(scene, self.BETAS, airlight)
+    def _at(self, scene, betas, airlight):
+        """Images of the three methods at each β: (hazy, prior, network)."""
+        hazy = self.hazy(scene, betas, airlight)
         with ThreadPoolExecutor() as pool:  # NumPy lets go of the interpreter's lock
             prior = [image for image, *_ in pool.map(dark_channel_prior, hazy)]
+        return hazy, prior, self.network(hazy)
+
+    def curves(self, scene, airlight):
+        """{"hazy", "dark channel prior" or "pix2pix": (β values, PSNRs in dB)}, to be drawn."""
+        _, prior, network = self.grid(scene, airlight)
         found = {"hazy": (self.FINE, self.hazy(scene, self.FINE, airlight)),
-                 "dark channel prior": (self.BETAS, prior),
-                 "pix2pix": (self.BETAS, self.network(hazy))}
+                 "dark channel prior": (self.BETAS, prior), "pix2pix": (self.BETAS, network)}
+        clear = self.scenes[scene][0]
         return {name: (betas, [psnr(image, clear) for image in images])
                 for name, (betas, images) in found.items()}
 
@@ -209,20 +214,20 @@ class HowHard:
         return Chart(curves, (WIDTH, 200), "PSNR in dB", "β", self.LIMITS,
                      shade=(*self.trained, "trained on"))
 
-    def _at(self, scene, beta, airlight):
-        """(images, PSNRs) of the three methods at one β."""
-        clear, hazy = self.scenes[scene][0], self.hazy(scene, [beta], airlight)
-        images = hazy[0], dark_channel_prior(hazy[0])[0], self.network(hazy)[0]
-        return images, [psnr(x, clear) for x in images]
-
     def __call__(self, scene, beta, airlight):
-        images, scores = self.at(scene, beta, airlight)
+        chart = self.chart(scene, airlight)
+        if beta in self.BETAS:
+            found = (images[self.BETAS.index(beta)] for images in self.grid(scene, airlight))
+        else:
+            found = (images[0] for images in self._at(scene, [beta], airlight))
+        images = list(found)
+        scores = [psnr(image, self.scenes[scene][0]) for image in images]
         side = (WIDTH - 8) // 3
         canvas = np.ones((side + 4 + 200, WIDTH, 3), "float32")
         for i, (image, name) in enumerate(zip(images, COLOURS, strict=True)):
             paste(canvas, tagged(fit(image, side, side), name), i * (side + 4), 0)
         dots = list(zip(scores, COLOURS.values(), strict=True))
-        paste(canvas, self.chart(scene, airlight).at(beta, dots), 0, side + 4)
+        paste(canvas, chart.at(beta, dots), 0, side + 4)
         low, high = self.trained
         where = "inside" if low <= beta <= high else "outside"
         rows = [(name, decibels(value)) for name, value in zip(COLOURS, scores, strict=True)]
