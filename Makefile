@@ -40,6 +40,7 @@ bench: $(VENV)/.installed ## measure seconds and memory, beside another dark cha
 	  $(PY) -m pip install -q --disable-pip-version-check -r scripts/bench-requirements.txt
 	@$(PY) scripts/bench.py $(BENCH)
 	@$(PY) scripts/bench_training.py
+	@$(PY) scripts/bench_data.py
 
 samples: $(VENV)/.installed-tests ## rebuild sample_data from clear photographs and scene files
 	$(PY) scripts/make_samples.py
