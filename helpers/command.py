@@ -101,6 +101,7 @@ def _run(options):
     from helpers.images import ImageError
     from helpers.pairs import PairError, find_pairs, one_per_scene, report, scan, split_by_scene
     from helpers.runs import RunError, has_settings, is_finished
+    from helpers.survey import survey
     from helpers.trainer import fit, is_chief
 
     def say(*words):
@@ -134,13 +135,14 @@ def _run(options):
         print(f"{options.out}: {problem}.", file=sys.stderr)
         return 2
     try:
+        if not options.resume and (strategy is None or is_chief(strategy)):
+            print(survey(options.data, options.hazy_on, checked=50), flush=True)
         pairs = find(options.data)
         if options.validation:
             watched = find(options.validation)
         else:
             pairs, watched = split_by_scene(pairs, seed=options.seed)
         scenes = [(pair.scene, *load_pair(pair)) for pair in one_per_scene(watched)[:6]]
-        say(f"names as in: {', '.join(sorted({p.layout for p in [*pairs, *watched]}))}")
         say(f"training: {report(pairs)}; held back: {report(watched)}; watched: {len(scenes)} "
             "scenes")
         if options.copies:
