@@ -125,7 +125,7 @@ def browser():
 @pytest.fixture
 def page(browser):
     """A page, and the errors that its console has shown."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("console", lambda message: page.problems.append(
@@ -198,6 +198,52 @@ def move(control, page, image):
     return False
 
 
+# What a panel may not have: a bar to scroll by, text that is cut off, or more than one text size.
+FLAWS = """panel => {
+  const all = [panel, ...panel.querySelectorAll('*')];
+  const visible = e => e.offsetParent !== null && getComputedStyle(e).visibility !== 'hidden';
+  const bars = all.filter(e => /auto|scroll/.test(getComputedStyle(e).overflow)
+    && (e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1));
+  const labels = [...panel.querySelectorAll('label, button, td, th, p')].filter(visible);
+  const cut = labels.filter(e => e.scrollWidth > e.clientWidth + 1);
+  const right = panel.closest('.jp-OutputArea-output').getBoundingClientRect().right;
+  const beyond = all.filter(e => visible(e) && e.getBoundingClientRect().right > right + 1);
+  return {
+    bars: bars.map(e => e.className), cut: cut.map(e => e.textContent),
+    beyond: beyond.map(e => e.className),
+    sizes: [...new Set(labels.map(e => getComputedStyle(e).fontSize))],
+  };
+}"""
+# Contrast of the numbers and labels with what is behind them, as WCAG defines it; 4.5 is its floor.
+CONTRAST = """panel => {
+  const rgb = c => c.match(/[\\d.]+/g).map(Number);
+  const light = c => rgb(c).slice(0, 3).map(v => v / 255).map(
+    v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor, parts = rgb(c);
+      if (parts.length === 3 || parts[3] > 0.99) return c;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  const texts = [...panel.querySelectorAll('label, td, p')].filter(e => e.textContent);
+  return Math.min(...texts.map(e => {
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+  }));
+}"""
+
+
+def use_theme(page, name):
+    """Switch JupyterLab to its «Light» or «Dark» theme by its own menu."""
+    page.locator(".lm-MenuBar-itemLabel", has_text="Settings").first.click()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Theme", exact=True).hover()
+    page.locator(".lm-Menu-itemLabel").get_by_text(f"JupyterLab {name}", exact=True).click()
+    light = "true" if name == "Light" else "false"
+    page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{light}'")
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_panels_and_wipes(name, lab, page, project):
     notebook = nbformat.read(project / "notebooks" / f"{name}.ipynb", 4)
@@ -218,6 +264,7 @@ def test_panels_and_wipes(name, lab, page, project):
         image = panel.locator("img.widget-image")
         assert wait_for_picture(page, image, bool), f"{cell}: no picture"
         start = image.evaluate(DIGEST)
+        height = panel.bounding_box()["height"]
         controls = panel.locator("select, .noUi-handle")
         assert controls.count(), f"{cell}: nothing to move"
         for n in range(controls.count()):
@@ -226,10 +273,21 @@ def test_panels_and_wipes(name, lab, page, project):
                 "xpath=ancestor::*[contains(@class,'widget-inline-hbox')][1]//label"
             ).first.inner_text()
             assert move(control, page, image), f"{cell}: {label!r} moved, the picture stayed"
-        panel.screenshot(path=SCREENSHOTS / f"{name}-{cell}.png")
+            if control.evaluate("e => e.tagName") != "SELECT":
+                assert panel.bounding_box()["height"] == height, f"{cell}: {label!r} makes it jump"
+            height = panel.bounding_box()["height"]
         panel.get_by_role("button", name="Reset").click()
         back = wait_for_picture(page, image, lambda digest, start=start: digest == start)
         assert back, f"{cell}: Reset does not bring the first picture back"
+        flaws = panel.evaluate(FLAWS)
+        assert len(flaws.pop("sizes")) == 1 and not any(flaws.values()), f"{cell}: {flaws}"
+    for theme in ("Dark", "Light"):
+        use_theme(page, theme)
+        for i, cell in enumerate(panel_cells):
+            panel = panels.nth(i)
+            panel.scroll_into_view_if_needed()
+            assert panel.evaluate(CONTRAST) > 4.5, f"{cell}: hard to read in the {theme} theme"
+            panel.screenshot(path=SCREENSHOTS / f"{name}-{cell}-{theme.lower()}.png")
 
     wipes = page.locator(".jp-OutputArea-output [id^=wipe-]")
     assert wipes.count() == len(wipe_cells)
