@@ -56,8 +56,7 @@ def phase_shift(hazy, clear):
     one, other = (np.fft.fft2((x - x.mean()) * window) for x in (hazy.mean(-1), clear.mean(-1)))
     cross = one * np.conj(other)
     y, x = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)
-    cross = cross / (np.abs(cross) + 1e-9) * np.exp(-50 * (y**2 + x**2))
-    peaks = np.fft.ifft2(cross).real
+    peaks = np.fft.ifft2(cross / (np.abs(cross) + 1e-9) * np.exp(-50 * (y**2 + x**2))).real
     place = np.unravel_index(peaks.argmax(), peaks.shape)
     down, across = ((p + n // 2) % n - n // 2 for p, n in zip(place, peaks.shape, strict=True))
     return int(down), int(across), float(peaks[place] / (peaks.std() + 1e-12))
@@ -228,7 +227,7 @@ def _leaks(training, held, problems, checked):
 
 def main(arguments=None):
     """The command line; returns the exit status: 0, 1 with warnings, 2 without pairs."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.survey", description=main.__doc__)
+    parser = argparse.ArgumentParser("python -m helpers.survey", description=main.__doc__)
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.add_argument("--hazy-on", choices=("left", "right"), default="left",
                         help="half of an image that holds both side by side")
