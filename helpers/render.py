@@ -130,7 +130,7 @@ class TimeMachine:
         shown = fit(picture, WIDTH - side - 4, side)
         paste(canvas, tagged(self._framed(shown, picture), f"step {step}"), 0, 0,
               WIDTH - side - 4, side)
-        judged = tagged(verdict_picture(picture, verdict), "PatchGAN: fake", "real")
+        judged = tagged(verdict_picture(picture, verdict), "red: fake", "blue: real")
         paste(canvas, judged, WIDTH - side, 0)
         dots = [(record["discriminator"], ACCENT), (record["adversarial"], NETWORK)]
         paste(canvas, self.losses.at(step, dots), 0, side + 4)
