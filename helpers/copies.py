@@ -13,11 +13,20 @@ from helpers.images import SAVING, ImageError, open_image, to_bytes
 COPY = 512  # pixels of the long side of a copy, at most
 
 
+def copy_frame(size):
+    """(long side, short side) of copies for crops of ``size`` pixels; ImageError if too large."""
+    if size > COPY * 3 // 4:
+        raise ImageError(f"copies of {COPY} pixels are too small for crops of {size}; "
+                         "do without them, or train on smaller crops.")
+    return COPY, 1.25 * size
+
+
 def copies_of(pair, folder, frame):
     """Where the small copies of a pair's images lie in ``folder``: two paths, hazy and clear.
 
-    A name is a digest of the original's path, time of change and size, of ``frame``, and of how it
-    is cut. So a changed original gets a new copy, and several hazy images share that of the clear.
+    A name is the original's and a digest of its path, time of change and size, of ``frame``, and of
+    how it is cut. So a changed original gets a new copy, and several hazy images share that of the
+    clear one.
     """
     marks = []
     for path in (pair.hazy, pair.clear):
@@ -31,8 +40,9 @@ def copies_of(pair, folder, frame):
     elif pair.cut:
         other = {"left": "right", "right": "left"}[pair.cut]
         marks = [f"{marks[0]} {pair.cut}", f"{marks[0]} {other}"]
-    return [Path(folder) / f"{hashlib.sha256(mark.encode()).hexdigest()[:32]}.jpg"
-            for mark in marks]
+    digests = (hashlib.sha256(os.fsencode(mark)).hexdigest()[:24] for mark in marks)
+    return [Path(folder) / f"{path.stem[:100]}-{digest}.jpg"
+            for path, digest in zip((pair.hazy, pair.clear), digests, strict=True)]
 
 
 def read_copies(pair, folder, frame, open_pair):

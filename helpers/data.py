@@ -7,12 +7,13 @@ uint8, a quarter of the memory. Taught in notebook 01.
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from helpers.copies import COPY, read_copies
+from helpers.copies import copies_of, copy_frame, read_copies
 from helpers.images import ImageError, fit, image_size, open_image, shrink, to_bytes, to_rgb
 
 MEMORY = 500_000_000  # bytes of decoded pairs that training_batches keeps
@@ -100,6 +101,22 @@ def usable_pairs(pairs, size=256):
     return good, [problem for _, problem in checked if problem is not None]
 
 
+def copied_pairs(pairs, folder, size=256):
+    """The pairs of the small copies that :func:`training_batches` would keep in ``folder``.
+
+    Makes those that are missing, in parallel. They take the place of ``pairs`` where there is no
+    argument for copies, as in :func:`helpers.trainer.fit`. Raises ImageError as it does.
+    """
+    frame = copy_frame(size)
+
+    def copy(pair):
+        read_copies(pair, folder, frame, open_pair)
+        hazy, clear = copies_of(pair, folder, frame)
+        return replace(pair, hazy=hazy, clear=clear, cut="")
+
+    return list(in_parallel(copy, tqdm(pairs, "copying", disable=None, leave=False, delay=2)))
+
+
 def normalise(image):
     """From [0, 1] to [-1, 1], the range of the networks (tanh ends the generator)."""
     return image * 2 - 1
@@ -167,11 +184,7 @@ def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, sha
     if not pairs:
         raise ImageError("no pairs to train on; find_pairs lists those of a folder.")
 
-    if copies and size > COPY * 3 // 4:
-        raise ImageError(f"copies of {COPY} pixels are too small for crops of {size}; "
-                         "do without them, or train on smaller crops.")
-
-    frame = (COPY if copies else np.inf, 1.25 * size)
+    frame = copy_frame(size) if copies else (np.inf, 1.25 * size)
 
     def decode(pair):
         if copies:

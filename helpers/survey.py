@@ -19,8 +19,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from helpers.checkup import BELONGS, correlations, fine_structure
-from helpers.data import in_parallel, load_pair
-from helpers.images import ImageError, image_size
+from helpers.data import in_parallel, load_pair, open_pair
+from helpers.images import ImageError, image_size, to_bytes
 from helpers.pairs import PairError, report, scan, split_by_scene
 
 SIDE = 512  # pixels of the long side at which two images are laid over each other
@@ -56,8 +56,7 @@ def phase_shift(hazy, clear):
     one, other = (np.fft.fft2((x - x.mean()) * window) for x in (hazy.mean(-1), clear.mean(-1)))
     cross = one * np.conj(other)
     y, x = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)
-    cross = cross / (np.abs(cross) + 1e-9) * np.exp(-50 * (y**2 + x**2))
-    peaks = np.fft.ifft2(cross).real
+    peaks = np.fft.ifft2(cross / (np.abs(cross) + 1e-9) * np.exp(-50 * (y**2 + x**2))).real
     place = np.unravel_index(peaks.argmax(), peaks.shape)
     down, across = ((p + n // 2) % n - n // 2 for p, n in zip(place, peaks.shape, strict=True))
     return int(down), int(across), float(peaks[place] / (peaks.std() + 1e-12))
@@ -68,7 +67,7 @@ def pair_problem(hazy, clear):
     if np.abs(hazy - clear).max() < 1 / 255:
         return "identical", "hazy and clear are the same picture"
     if min(hazy.std(), clear.std()) < 0.004 or min(hazy.shape[:2]) < 16:
-        return None  # flat or tiny: there is nothing to compare
+        return None  # flat or tiny
     down, across, certainty = phase_shift(hazy, clear)
     if certainty > CERTAIN:
         if max(abs(down), abs(across)) <= 1:
@@ -83,29 +82,37 @@ def pair_problem(hazy, clear):
 
 
 def contact_sheet(pairs, count=8, width=240):
-    """Up to ``count`` pairs, evenly chosen: RGB in [0, 1], hazy above clear, four in a row."""
+    """Up to ``count`` pairs, evenly chosen: RGB in [0, 1], hazy above clear, four in a row.
+
+    Unusable ones are left out; without any other, :class:`helpers.images.ImageError` is raised.
+    """
     cell = (width, width * 3 // 4)
-    rows = []
+    rows, problem = [], "no pairs to draw."
     for pair in _spread(pairs, count):
-        images = (Image.fromarray(np.round(x * 255).astype("uint8"))
-                  for x in load_pair(pair, frame=(2 * width, 2 * width)))
+        try:
+            images = [to_bytes(x) for x in open_pair(pair, frame=(2 * width, 2 * width))]
+        except ImageError as error:
+            problem = str(error)
+            continue
         column = Image.new("RGB", (width, 2 * cell[1] + 2), "white")
-        for n, image in enumerate(images):
+        for n, image in enumerate(map(Image.fromarray, images)):
             image.thumbnail(cell)
             left, top = (cell[0] - image.width) // 2, (cell[1] - image.height) // 2
             column.paste(image, (left, top + n * (cell[1] + 2)))
         rows.append(np.pad(np.asarray(column, "float32") / 255, [(0, 8), (0, 8), (0, 0)],
                            constant_values=1))
-    blank = [np.ones_like(rows[0])] * (-len(rows) % min(4, len(rows)))
-    rows += blank
+    if not rows:
+        raise ImageError(problem)
     step = min(4, len(rows))
+    rows += [np.ones_like(rows[0])] * (-len(rows) % step)
     return np.concatenate([np.concatenate(rows[n:n + step], axis=1)
                            for n in range(0, len(rows), step)])
 
 
 def _spread(items, count):
     """At most ``count`` of the items, evenly over the list."""
-    return [items[i] for i in sorted({round(x) for x in np.linspace(0, len(items) - 1, count)})]
+    places = np.linspace(0, len(items) - 1, min(count, len(items)))
+    return [items[round(place)] for place in places]
 
 
 def survey(root, hazy_on="left", checked=200):
@@ -220,7 +227,7 @@ def _leaks(training, held, problems, checked):
 
 def main(arguments=None):
     """The command line; returns the exit status: 0, 1 with warnings, 2 without pairs."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.survey", description=main.__doc__)
+    parser = argparse.ArgumentParser("python -m helpers.survey", description=main.__doc__)
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.add_argument("--hazy-on", choices=("left", "right"), default="left",
                         help="half of an image that holds both side by side")

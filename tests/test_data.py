@@ -590,6 +590,13 @@ def test_a_wide_copy_has_512_pixels(tmp_path):
     assert images.image_size(copy) == (512, 128)
 
 
+def test_copied_pairs_give_the_same_batches(large, tmp_path):
+    copied = data.copied_pairs(large, tmp_path / "copies")
+    assert [p.scene for p in copied] == [p.scene for p in large]
+    assert copied[2].hazy.name.startswith("h2-") and copied[2].clear == copied[0].clear
+    assert same(take(3, copied, 2), take(3, large, 2, copies=tmp_path / "copies"))
+
+
 @pytest.mark.parametrize("start", [1, 3])
 def test_batch_n_is_a_function_of_seed_and_n_with_copies_too(large, tmp_path, start):
     whole = take(5, large, 2, size=64, seed=3, copies=tmp_path / "one")

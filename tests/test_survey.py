@@ -10,6 +10,7 @@ from PIL import Image
 
 from helpers import env
 from helpers.data import load_pair
+from helpers.images import ImageError
 from helpers.pairs import PairError, find_pairs
 from helpers.survey import CERTAIN, contact_sheet, main, pair_problem, phase_shift, survey
 
@@ -171,6 +172,19 @@ def test_contact_sheet(count):
     sheet = contact_sheet(pairs, width=80)
     assert sheet.shape == ((1 + count // 8) * (2 * 60 + 2 + 8), min(count, 4) * 88, 3)
     assert 0 <= sheet.min() < 0.3 and sheet.max() == 1
+
+
+def test_files_that_cannot_be_used(folder):
+    paths = sorted((folder / "hazy").iterdir())
+    for path in paths[1:]:
+        path.write_bytes(b"")
+    assert "compared: 1 of 8 pairs" in survey(folder).text
+    assert contact_sheet(find_pairs(folder), width=80).shape == (130, 88, 3)
+    paths[0].write_bytes(b"")
+    found = survey(folder)
+    assert kinds(found) == ["unusable"] and "compared: 0 of 8 pairs" in found.text
+    with pytest.raises(ImageError, match="not an image"):
+        contact_sheet(find_pairs(folder))
 
 
 def test_no_pairs(tmp_path, capsys):
