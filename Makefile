@@ -40,11 +40,8 @@ bench: $(VENV)/.installed-tests ## measure seconds and memory, beside another da
 	  $(PY) -m pip install -q --disable-pip-version-check -r scripts/bench-requirements.txt
 	@$(PY) scripts/bench.py $(BENCH)
 	@$(PY) scripts/bench_training.py
-<<<<<<< HEAD
-	@$(PY) scripts/bench_panels.py
-=======
 	@$(PY) scripts/bench_data.py
->>>>>>> main
+	@$(PY) scripts/bench_panels.py
 
 samples: $(VENV)/.installed-tests ## rebuild sample_data from clear photographs and scene files
 	$(PY) scripts/make_samples.py
