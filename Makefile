@@ -35,11 +35,13 @@ lint: $(VENV)/.installed-tests ## ruff, over the notebooks too
 	$(PY) -m ruff check
 
 # The package that it installs is another dark channel prior, to measure ours beside.
-bench: $(VENV)/.installed ## measure seconds and memory, beside another dark channel prior
+bench: $(VENV)/.installed-tests ## measure seconds and memory, beside another dark channel prior
 	@$(PY) -c 'import adrishyam' 2>/dev/null || \
 	  $(PY) -m pip install -q --disable-pip-version-check -r scripts/bench-requirements.txt
 	@$(PY) scripts/bench.py $(BENCH)
 	@$(PY) scripts/bench_training.py
+	@$(PY) scripts/bench_data.py
+	@$(PY) scripts/bench_panels.py
 
 samples: $(VENV)/.installed-tests ## rebuild sample_data from clear photographs and scene files
 	$(PY) scripts/make_samples.py

@@ -1,8 +1,8 @@
 """The shared module of the dehazing notebooks. A module imports only from those above it:
 
-env, haze, metrics, pairs, images, data, synthesis, models, losses, runs, training, checkup,
-inference, folder, trainer, command, viz, widgets, checks.
+env, haze, metrics, layouts, pairs, images, copies, data, synthesis, models, losses, runs, training,
+checkup, survey, inference, folder, trainer, command, viz, draw, render, widgets, checks.
 
 Those that are started from the command line, inference and training, hand over to folder and
-command.
+command; survey prints its report by itself.
 """

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from tqdm import tqdm
+
 from helpers import env
 
 # What needs TensorFlow is imported late: that takes seconds, and is not needed to say that an
@@ -32,6 +34,13 @@ def _options(arguments):
     parser.add_argument("--resume", action="store_true", help="continue the run that is in RUN")
     parser.add_argument("--validation", metavar="DATA", type=Path,
                         help="folder of pairs to watch; by default a fifth of the scenes of DATA")
+    parser.add_argument("--hazy-on", choices=("left", "right"), default="left",
+                        help="half of an image that holds both side by side")
+    parser.add_argument("--copies", metavar="FOLDER", type=Path,
+                        help="keep small copies of large photographs there, and train on them")
+    parser.add_argument("--skip-bad", action="store_true",
+                        help="read all pairs first, leave out those that cannot be used, and list "
+                             "them at the end")
     parser.add_argument("--strategy", choices=("none", "mirrored", "multiworker"), default="none",
                         help="mirrored: all GPUs, or two halves of the CPU to try it; multiworker: "
                              "one process a machine, as TF_CONFIG says")
@@ -88,15 +97,29 @@ def _strategy(name):
 
 
 def _run(options):
-    from helpers.data import load_pair
+    from helpers.data import copied_pairs, load_pair, usable_pairs
     from helpers.images import ImageError
-    from helpers.pairs import PairError, find_pairs, one_per_scene, report, split_by_scene
+    from helpers.pairs import PairError, find_pairs, one_per_scene, report, scan, split_by_scene
     from helpers.runs import RunError, has_settings, is_finished
+    from helpers.survey import survey
     from helpers.trainer import fit, is_chief
 
     def say(*words):
         if strategy is None or is_chief(strategy):
             print(*words, flush=True)
+
+    skipped = []
+
+    def find(folder):
+        if not options.skip_bad:
+            return find_pairs(folder, options.hazy_on)
+        found = scan(folder, options.hazy_on)
+        lonely = [f"{path}: no clear image for it." for path in found.hazy_orphans]
+        good, problems = usable_pairs(tqdm(found.pairs, "reading", unit="pair"))
+        skipped.extend(lonely + problems)
+        if not good:
+            raise PairError(f"{folder}: no pair in it can be used; mend some of these files.")
+        return good
 
     if options.deterministic:
         import tensorflow as tf
@@ -112,13 +135,18 @@ def _run(options):
         print(f"{options.out}: {problem}.", file=sys.stderr)
         return 2
     try:
-        pairs = find_pairs(options.data)
+        if not options.resume and (strategy is None or is_chief(strategy)):
+            print(survey(options.data, options.hazy_on, checked=50), flush=True)
+        pairs = find(options.data)
         if options.validation:
-            watched = find_pairs(options.validation)
+            watched = find(options.validation)
         else:
             pairs, watched = split_by_scene(pairs, seed=options.seed)
         scenes = [(pair.scene, *load_pair(pair)) for pair in one_per_scene(watched)[:6]]
-        say(f"training: {report(pairs)}; watched: {len(scenes)} scenes")
+        say(f"training: {report(pairs)}; held back: {report(watched)}; watched: {len(scenes)} "
+            "scenes")
+        if options.copies:
+            pairs = copied_pairs(pairs, options.copies, settings.size)
         say(f"{settings}\nTo see the curves: tensorboard --logdir {options.out}")
 
         def panel(_history, status, _done, _pictures):
@@ -129,6 +157,9 @@ def _run(options):
     except (ImageError, PairError, RunError) as error:
         print(error, file=sys.stderr)
         return 1
+    finally:
+        if skipped:
+            print("left out:", *skipped, sep="\n  ", file=sys.stderr)
     say(f"{run.folder}: done.")
     return 0
 

@@ -7,11 +7,14 @@ uint8, a quarter of the memory. Taught in notebook 01.
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
-from helpers.images import ImageError, open_image, to_rgb
+from helpers.copies import copies_of, copy_frame, read_copies
+from helpers.images import ImageError, fit, image_size, open_image, shrink, to_bytes, to_rgb
 
 MEMORY = 500_000_000  # bytes of decoded pairs that training_batches keeps
 
@@ -22,13 +25,42 @@ def load_pair(pair, frame=None):
     ``frame`` as in :func:`helpers.images.open_image`. Raises :class:`helpers.images.ImageError`
     when a file is unusable or the two differ in size. Notebook 01.
     """
-    hazy, clear = (open_image(path, frame=frame) for path in (pair.hazy, pair.clear))
-    if hazy.size != clear.size:
-        raise ImageError(
-            f"{pair.hazy} is {hazy.width}×{hazy.height} but {pair.clear} is "
-            f"{clear.width}×{clear.height}; crop or resize them to one size."
-        )
+    hazy, clear = open_pair(pair, frame)
     return to_rgb(hazy), to_rgb(clear)
+
+
+def open_pair(pair, frame=None):
+    """Like :func:`load_pair`, but two Pillow images of one size, of whatever mode their files are.
+
+    Cuts first what ``pair.cut`` asks for: the clear image of SOTS indoor may be up to 5 % larger
+    than the hazy one, all around; a file with both images side by side is halved.
+    """
+    if pair.cut in ("left", "right"):
+        both = open_image(pair.hazy)
+        half = both.width // 2
+        if both.width % 2:
+            raise ImageError(f"{pair.hazy} is {both.width} pixels wide: no two images of one size "
+                             "side by side.")
+        hazy, clear = (both.crop((x, 0, x + half, both.height)) for x in (0, half))
+        return _shrunk(*((hazy, clear) if pair.cut == "left" else (clear, hazy)), frame)
+    size, other = image_size(pair.hazy), image_size(pair.clear)
+    margins = [theirs - ours for ours, theirs in zip(size, other, strict=True)]
+    if pair.cut == "centre" and all(0 <= m <= n // 20 for m, n in zip(margins, size, strict=True)):
+        left, top = (margin // 2 for margin in margins)
+        clear = open_image(pair.clear).crop((left, top, left + size[0], top + size[1]))
+        return _shrunk(open_image(pair.hazy), clear, frame)
+    if size != other:
+        raise ImageError(
+            f"{pair.hazy} is {size[0]}×{size[1]} but {pair.clear} is {other[0]}×{other[1]}; crop "
+            "or resize them to one size."
+        )
+    return open_image(pair.hazy, frame=frame), open_image(pair.clear, frame=frame)
+
+
+def _shrunk(hazy, clear, frame):
+    if not frame:
+        return hazy, clear
+    return tuple(shrink(image, fit(image.size, frame)) for image in (hazy, clear))
 
 
 def in_parallel(work, items):
@@ -48,6 +80,41 @@ def in_parallel(work, items):
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def usable_pairs(pairs, size=256):
+    """Read every pair once: (those that can be trained on, a sentence on each of the others).
+
+    Nothing is kept in memory. ``size`` is that of the training crops: what is larger is shrunk
+    while it is read. Notebook 01.
+    """
+
+    def check(pair):
+        try:
+            load_pair(pair, frame=(np.inf, 1.25 * size))
+        except ImageError as error:
+            return pair, str(error)
+        return pair, None
+
+    checked = list(in_parallel(check, pairs))
+    good = [pair for pair, problem in checked if problem is None]
+    return good, [problem for _, problem in checked if problem is not None]
+
+
+def copied_pairs(pairs, folder, size=256):
+    """The pairs of the small copies that :func:`training_batches` would keep in ``folder``.
+
+    Makes those that are missing, in parallel. They take the place of ``pairs`` where there is no
+    argument for copies, as in :func:`helpers.trainer.fit`. Raises ImageError as it does.
+    """
+    frame = copy_frame(size)
+
+    def copy(pair):
+        read_copies(pair, folder, frame, open_pair)
+        hazy, clear = copies_of(pair, folder, frame)
+        return replace(pair, hazy=hazy, clear=clear, cut="")
+
+    return list(in_parallel(copy, tqdm(pairs, "copying", disable=None, leave=False, delay=2)))
 
 
 def normalise(image):
@@ -97,7 +164,8 @@ def pairs_in_batch(pairs, batch, n, seed=0):
     return [pairs[int(epoch_order(len(pairs), seed, epoch)[place])] for epoch, place in places]
 
 
-def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, shard=(1, 0)):
+def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, shard=(1, 0),
+                     copies=None):
     """Endless ``tf.data.Dataset`` of (hazy, clear), each float32 (batch, size, size, 3) in [-1, 1].
 
     Batch n is a function of (``pairs``, ``seed``, n) alone: the order within an epoch is permuted
@@ -107,18 +175,24 @@ def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, sha
 
     Images are shrunk when read, to a short side of at most 1.25 ``size``: no crop needs more. As
     many pairs as fit into ``memory`` bytes are read here, in parallel, and kept; the others are
-    read anew each time. Raises :class:`helpers.images.ImageError`, before the first batch, for a
-    pair that cannot be used. Notebook 01.
+    read anew each time. With ``copies``, the name of a folder, all are read from small copies that
+    are kept there for this run and later ones, with a long side of at most
+    :data:`helpers.copies.COPY` pixels; their batches differ a little from those without. Raises
+    :class:`helpers.images.ImageError`, before the first batch, for a pair that cannot be used.
+    Notebook 01.
     """
     if not pairs:
         raise ImageError("no pairs to train on; find_pairs lists those of a folder.")
 
+    frame = copy_frame(size) if copies else (np.inf, 1.25 * size)
+
     def decode(pair):
-        images = load_pair(pair, frame=(np.inf, 1.25 * size))
-        return [np.round(image * 255).astype("uint8") for image in images]
+        if copies:
+            return read_copies(pair, copies, frame, open_pair)
+        return [to_bytes(image) for image in open_pair(pair, frame)]
 
     kept = []
-    for images in in_parallel(decode, pairs):
+    for images in in_parallel(decode, tqdm(pairs, "reading", disable=None, leave=False, delay=2)):
         memory -= sum(image.nbytes for image in images)
         if memory >= 0:
             kept.append(images)

@@ -17,6 +17,7 @@ SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "P
 # What is read, whatever the name says: others of Pillow's decoders are old or start programs.
 READ = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 MOST_PIXELS = 52_000_000  # a float32 copy and the decoder's own then stay below 1 GB
+MOST_PIXELS_WEBP = 35_000_000  # whose decoder needs 24 bytes a pixel
 # What EXIF says of the photograph: title, camera, resolution, software, date, author, rating,
 # copyright, Windows' own. The rest of its first directory is the layout of the old file.
 EXIF_KEPT = {269, 270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 18246, 33432,
@@ -35,6 +36,19 @@ def open_image(source, name=None, frame=None):
     does not fit into it. Raises :class:`ImageError` when the file is missing, is no image, is
     damaged, or still has more than :data:`MOST_PIXELS`. Notebooks 00 and 01.
     """
+    return _read(source, name, lambda source: _decode(source, frame))
+
+
+def image_size(path):
+    """(width, height) of an image file when upright; reads its header only.
+
+    Raises :class:`ImageError` as :func:`open_image` does. Notebook 01.
+    """
+    return _read(path, None, _upright_size)
+
+
+def _read(source, name, action):
+    """``action(source)``, where whatever goes wrong is an :class:`ImageError`."""
     if isinstance(source, bytes | bytearray | memoryview):
         source = io.BytesIO(source)
     if not hasattr(source, "read"):
@@ -46,11 +60,12 @@ def open_image(source, name=None, frame=None):
             if isinstance(source, Path) and not source.is_file():
                 problem = "no such file; check the path."
             else:
-                return _decode(source, frame)
+                return action(source)
     except Image.UnidentifiedImageError:
         problem = "not an image, whatever its name says; remove it or save it again as PNG or JPEG."
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        problem = f"more than {MOST_PIXELS / 1e6:.0f} megapixels; make it smaller first."
+        problem = (f"more than {MOST_PIXELS / 1e6:.0f} megapixels (WebP: "
+                   f"{MOST_PIXELS_WEBP / 1e6:.0f}); make it smaller first.")
     except PermissionError:
         problem = "cannot be read; check its rights."
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
@@ -65,13 +80,32 @@ def _decode(source, frame):
     if frame:  # a JPEG can be decoded at a half, a quarter or an eighth of its size, much faster
         target = fit(image.size, frame)
         box = (image.draft(None, target) or (None, None))[1]
-    if image.width * image.height > MOST_PIXELS:
+    most = MOST_PIXELS_WEBP if image.format == "WEBP" else MOST_PIXELS
+    if image.width * image.height > most:
         raise Image.DecompressionBombError
     image.load()
-    if frame and image.size != target:
-        image = _plain(image).resize(target, Image.Resampling.LANCZOS, box=box, reducing_gap=3)
+    if frame:
+        image = shrink(image, target, box)
     ImageOps.exif_transpose(image, in_place=True)  # a copy would lose a TIFF's EXIF
     return image
+
+
+def _upright_size(source):
+    with Image.open(source, formats=READ) as image:
+        if image.format == "PNG" and not {"exif", "xmp"} & set(image.info):
+            return image.size  # Pillow would decode it all to look for EXIF behind the pixels
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        size = image.size
+        if image.format == "TIFF":  # whose size is turned already by some versions of Pillow
+            size = image.tag_v2[256], image.tag_v2[257]
+        return size[::-1] if turned else size
+
+
+def shrink(image, size, box=None):
+    """A Pillow image at another ``size`` (width, height), resampled by Lanczos' filter."""
+    if image.size == size:
+        return image
+    return _plain(image).resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3)
 
 
 def fit(size, frame):
@@ -106,6 +140,13 @@ def to_rgb(image, rows=256):
             strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
         np.divide(np.asarray(strip.convert("RGB")), np.float32(255), out=out[top:top + rows])
     return out
+
+
+def to_bytes(image):
+    """Pillow image of any mode to uint8 RGB, (height, width, 3), as :func:`to_rgb` makes it."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return np.asarray(image)
+    return np.round(to_rgb(image) * 255).astype("uint8")
 
 
 def encode(result, original, suffix):

@@ -28,8 +28,27 @@ def ssim(image, truth):
     if np.shape(image) != np.shape(truth) or min(np.shape(image)[:2]) < 11:
         sizes = f"{np.shape(image)} and {np.shape(truth)}"
         raise ValueError(f"SSIM compares two images of one size, 11 pixels or more, not {sizes}.")
-    image, truth = (tf.convert_to_tensor(np.asarray(x, "float32")) for x in (image, truth))
-    return float(tf.image.ssim(image, truth, max_val=1.0))
+    image, truth = (np.asarray(x, "float32") for x in (image, truth))
+    maps = np.concatenate([image, truth, image**2 + truth**2, image * truth], axis=-1)
+    mean_i, mean_t, squares, product = np.split(_gaussian_means(maps), 4, axis=-1)
+    c1, c2 = 0.01**2, 0.03**2  # Wang et al., for a peak of 1
+    means, power = 2 * mean_i * mean_t, mean_i**2 + mean_t**2
+    luminance = (means + c1) / (power + c1)
+    structure = (2 * product - means + c2) / (squares - power + c2)
+    return float(np.mean(luminance * structure))
+
+
+def _gaussian_means(maps):
+    """Gaussian-weighted means of each channel of (height, width, channels) in every 11×11 window.
+
+    The window is the product of a column and a row, so two short passes do what one of 11×11
+    would: half the time of ``tf.image.ssim``, which matters while a slider moves.
+    """
+    kernel = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
+    kernel = np.tile((kernel / kernel.sum()).astype("float32")[:, None], (1, maps.shape[-1]))
+    column, row = kernel[:, None, :, None], kernel[None, :, :, None]
+    maps = tf.nn.depthwise_conv2d(maps[None], column, [1, 1, 1, 1], "VALID")
+    return tf.nn.depthwise_conv2d(maps, row, [1, 1, 1, 1], "VALID").numpy()[0]
 
 
 def score(image, truth):

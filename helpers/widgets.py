@@ -1,19 +1,24 @@
 """Panels with sliders. They wire what the other modules compute and hold no logic of their own.
 
-Every panel looks the same: controls above, picture below, numbers under it, and a reset button.
-Taught (used) in notebooks 01 and 04.
+Every panel looks the same: controls and a reset button above, the picture below, numbers beside it.
+Used in notebooks 01, 04 and 05.
 """
 
 import ipywidgets as w
 
 from helpers.viz import to_bytes
 
+LABEL, CONTROL = {"description_width": "90px"}, {"width": "390px"}
+# JupyterLab's own colours and typeface, so that its dark theme stays legible; Colab has neither.
+TEXT = ("font:13px/1.5 var(--jp-ui-font-family,sans-serif);"
+        "color:var(--jp-content-font-color1,inherit)")
+
 
 def slider(label, value, low, high, step):
     """A slider over numbers that reports while it is dragged."""
     return w.FloatSlider(
         value=value, min=low, max=high, step=step, description=label, continuous_update=True,
-        readout_format=".2f", style={"description_width": "120px"}, layout={"width": "420px"},
+        readout_format=".2f", style=LABEL, layout=CONTROL,
     )
 
 
@@ -22,41 +27,44 @@ def choice(label, options, value=None):
     pairs.
     """
     start = {} if value is None else {"value": value}
-    return w.Dropdown(
-        options=options, description=label, **start,
-        style={"description_width": "120px"}, layout={"width": "420px"},
-    )
+    return w.Dropdown(options=options, description=label, **start, style=LABEL, layout=CONTROL)
 
 
 def frames(label, options):
     """A slider over a list of (name, value) pairs, starting at the last."""
     return w.SelectionSlider(
         options=options, value=options[-1][1], description=label, continuous_update=True,
-        style={"description_width": "120px"}, layout={"width": "420px"},
+        style=LABEL, layout=CONTROL,
     )
 
 
 def panel(render, **controls):
-    """A panel: ``render(**values)`` returns (image in [0, 1], line of text) and is shown live.
+    """A panel: ``render(**values)`` returns (image in [0, 1], HTML of numbers) and is shown live.
 
     ``controls`` maps the names of ``render``'s arguments to ipywidgets. What was rendered last for
-    the same values is kept, so that going back is instant.
+    the same values is kept, so that going back is instant. A picture has its own size, or the
+    width that there is; the room for it never shrinks, so nothing below jumps.
     """
-    picture = w.Image(format="jpeg", layout={"max_width": "100%", "object_fit": "contain"})
-    numbers = w.HTML()
-    reset = w.Button(description="Reset", layout={"width": "100px"})
+    picture = w.Image(format="jpeg", layout={"max_width": "100%", "margin": "0"})
+    room = w.Box([picture], layout={"max_width": "100%", "overflow": "visible"})
+    numbers = w.HTML(layout={"flex": "1 0 200px", "margin": "0 0 0 12px", "overflow": "visible"})
+    reset = w.Button(description="Reset", layout={"width": "100px", "margin": "2px 2px 2px 94px"})
     start = {name: control.value for name, control in controls.items()}
-    seen = {}
+    seen, tallest = {}, 0
 
     def update(_change=None):
+        nonlocal tallest
         values = {name: control.value for name, control in controls.items()}
         key = tuple(values.values())
         if key not in seen:
             if len(seen) > 200:
                 seen.clear()
             image, text = render(**values)
-            seen[key] = to_bytes(image), f"<div style='font-size:14px'>{text}</div>"
-        picture.value, numbers.value = seen[key]
+            seen[key] = to_bytes(image), f"<div style='{TEXT}'>{text}</div>", image.shape
+        picture.value, numbers.value, shape = seen[key]
+        if shape[1] <= 640 and shape[0] > tallest:
+            tallest = shape[0]
+            room.layout.min_height = f"{tallest}px"
 
     def back(_button):
         for name, control in controls.items():  # unobserved: what lies between is not rendered
@@ -69,4 +77,39 @@ def panel(render, **controls):
     for control in controls.values():
         control.observe(update, "value")
     update()
-    return w.VBox([*controls.values(), reset, picture, numbers])
+    rows = {"flex_flow": "row wrap", "overflow": "visible"}
+    return w.VBox([
+        w.Box([*controls.values(), reset], layout={**rows, "max_width": "880px"}),
+        w.Box([room, numbers], layout={**rows, "align_items": "flex-start"}),
+    ])
+
+
+def compare_panel(compare, scene, method):
+    """Panel of a :class:`helpers.render.Compare`, starting at a scene and a method. Notebook 04."""
+    return panel(
+        compare,
+        scene=choice("scene", sorted(compare.scenes), scene),
+        method=choice("method", list(compare.methods), method),
+        strength=slider("strength", 1.0, 0, 1.5, 0.05),
+        wipe=slider("wipe", 0.5, 0, 1, 0.01),
+        error=slider("error map", 0.0, 0, 1, 0.05),
+    )
+
+
+def time_panel(film):
+    """Panel of a :class:`helpers.render.TimeMachine`, starting at the last step. Notebook 04."""
+    return panel(
+        film,
+        scene=choice("scene", film.scenes),
+        step=frames("step", [(str(step), step) for step in film.steps]),
+    )
+
+
+def density_panel(hard, scene):
+    """Panel of a :class:`helpers.render.HowHard`, starting at β 1. Notebook 04."""
+    return panel(
+        hard,
+        scene=choice("scene", list(hard.scenes), scene),
+        beta=slider("β", 1.0, 0, 4, 0.05),
+        airlight=slider("airlight", 0.9, 0.4, 1, 0.05),
+    )

@@ -1,8 +1,11 @@
-"""Order of the tests, and a fresh folder of training runs for them."""
+"""Order of the tests, a fresh folder of training runs for them, JupyterLab in a browser."""
 
 import os
 import shutil
 from pathlib import Path
+
+import lab_browser
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -23,6 +26,32 @@ def pytest_collection_modifyitems(items):
     def place(item):
         if item.path.suffix == ".ipynb":
             return 1, item.path.parent.name == "solutions", item.path.name
-        return (2 if item.path.name == "test_browser.py" else 0), False, ""
+        return (2 if item.path.name.startswith("test_browser") else 0), False, ""
 
     items.sort(key=place)  # stable: cells and tests keep their order
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    return lab_browser.copy_project(tmp_path_factory.mktemp("browser") / "project")
+
+
+@pytest.fixture(scope="session")
+def lab(project):
+    with lab_browser.serve(project) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if not lab_browser.CHROMIUM:
+        pytest.fail("CI needs Chromium: apt-get install chromium")
+    with lab_browser.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser):
+    page = lab_browser.new_page(browser)
+    yield page
+    page.close()

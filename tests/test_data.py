@@ -305,6 +305,62 @@ def test_load_pair_compares_upright_sizes(tmp_path):
     assert np.array_equal(one, other)
 
 
+def halves(path, one, other):
+    return save(path, np.concatenate([one, other], axis=1))
+
+
+def test_two_sizes_are_told_although_they_shrink_to_one(tmp_path):
+    hazy, clear = save(tmp_path / "h.png", PICTURE), save(tmp_path / "c.png", PICTURE[1:, 1:])
+    with pytest.raises(images.ImageError, match="40×24 but .* is 39×23"):
+        data.load_pair(Pair(hazy, clear, "x"), frame=(10, 10))
+
+
+@pytest.mark.parametrize("cut", ["left", "right"])
+def test_side_by_side(tmp_path, cut):
+    path = halves(tmp_path / "a.png", PICTURE, PICTURE[::-1])
+    left, right = data.load_pair(Pair(path, path, "a", cut="left"))
+    assert np.allclose(left, PICTURE / 255) and np.allclose(right, PICTURE[::-1] / 255)
+    hazy, clear = data.load_pair(Pair(path, path, "a", cut=cut), frame=(20, 12))
+    assert hazy.shape == clear.shape == (12, 20, 3)
+    expected = {"left": (left, right), "right": (right, left)}[cut]
+    for small, large in zip((hazy, clear), expected, strict=True):
+        assert np.allclose(small, large.reshape(12, 2, 20, 2, 3).mean((1, 3)), atol=0.02)
+
+
+def test_side_by_side_of_an_odd_width(tmp_path):
+    path = save(tmp_path / "a.png", PICTURE[:, 1:])
+    with pytest.raises(images.ImageError, match="39 pixels wide") as error:
+        data.load_pair(Pair(path, path, "a", cut="left"))
+    assert str(error.value).startswith(str(path))
+
+
+def test_sots_indoor_cuts_the_border_off_the_clear_image(tmp_path):
+    clear = RNG.integers(0, 256, (480, 640, 3)).astype("uint8")
+    files = save(tmp_path / "1400_1.png", clear[10:470, 10:630]), save(tmp_path / "c.png", clear)
+    hazy, cut = data.load_pair(Pair(*files, "1400", cut="centre"))
+    assert hazy.shape == (460, 620, 3) and np.array_equal(hazy, cut)
+    with pytest.raises(images.ImageError, match="620×460 but .* is 640×480"):
+        data.load_pair(Pair(*files, "1400"))
+
+
+@pytest.mark.parametrize("shape", [(23, 40), (24, 39), (30, 48), (24, 44)],
+                         ids=["less-high", "less-wide", "border-of-20-percent", "10-percent-wider"])
+def test_sots_indoor_cuts_only_a_small_border(tmp_path, shape):
+    clear = save(tmp_path / "c.png", np.zeros((*shape, 3), "uint8"))
+    with pytest.raises(images.ImageError, match="crop or resize them"):
+        data.load_pair(Pair(save(tmp_path / "h.png", PICTURE), clear, "x", cut="centre"))
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("orientation", [0, 1, 3, 6])
+def test_image_size_is_that_of_the_upright_image(tmp_path, ending, orientation):
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    path = save(tmp_path / f"a.{ending}", PICTURE, exif=exif)
+    assert images.image_size(path) == images.open_image(path).size
+
+
 # Range and jitter.
 
 
@@ -455,11 +511,11 @@ def test_an_image_comes_back_jittered_anew(pictures):
 def test_what_is_kept_is_read_once(pictures, monkeypatch):
     count = []
 
-    def counted(pair, frame=None, load=data.load_pair):
+    def counted(pair, frame=None, load=data.open_pair):
         count.append(pair)
         return load(pair, frame)
 
-    monkeypatch.setattr(data, "load_pair", counted)
+    monkeypatch.setattr(data, "open_pair", counted)
     take(6, pictures, 1, size=16)
     assert len(count) == 3
 
@@ -493,3 +549,122 @@ def test_shards_share_the_batches_out(pictures):
     whole = take(6, pictures, 2, size=32, start=1)
     for i in (0, 1):
         assert same(take(3, pictures, 2, size=32, start=1, shard=(2, i)), whole[i::2])
+
+
+# Copies on disk.
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Two pairs of 900×600, and one more hazy version of the first."""
+    def picture(name):
+        small = Image.fromarray(RNG.integers(0, 256, (9, 12, 3)).astype("uint8"))
+        return save(tmp_path / name, small.resize((900, 600), Image.Resampling.BICUBIC))
+
+    hazy = [picture(f"h{i}.png") for i in range(3)]
+    clear = [picture(f"c{i}.png") for i in range(2)]
+    return [Pair(h, c, c.stem) for h, c in zip(hazy, [*clear, clear[0]], strict=True)]
+
+
+def files_in(folder):
+    return {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+
+
+def test_copies_are_small_shared_and_reused(large, tmp_path):
+    folder = tmp_path / "new" / "copies"
+    first = take(4, large, 2, copies=folder)
+    made = files_in(folder)
+    assert len(made) == 5, "three hazy ones, and two clear ones"
+    for name in made:
+        with Image.open(folder / name) as image:
+            assert image.size == (480, 320), "1.25 times the crop"
+    assert same(first, take(4, large, 2, copies=folder))
+    assert same(first, take(4, large, 2, copies=folder, memory=0))
+    assert files_in(folder) == made
+
+
+def test_a_wide_copy_has_512_pixels(tmp_path):
+    hazy = save(tmp_path / "h.png", np.zeros((300, 1200, 3), "uint8"))
+    take(1, [Pair(hazy, hazy, "a")], 1, copies=tmp_path / "copies")
+    (copy,) = (tmp_path / "copies").iterdir()
+    assert images.image_size(copy) == (512, 128)
+
+
+def test_copied_pairs_give_the_same_batches(large, tmp_path):
+    copied = data.copied_pairs(large, tmp_path / "copies")
+    assert [p.scene for p in copied] == [p.scene for p in large]
+    assert copied[2].hazy.name.startswith("h2-") and copied[2].clear == copied[0].clear
+    assert same(take(3, copied, 2), take(3, large, 2, copies=tmp_path / "copies"))
+
+
+@pytest.mark.parametrize("start", [1, 3])
+def test_batch_n_is_a_function_of_seed_and_n_with_copies_too(large, tmp_path, start):
+    whole = take(5, large, 2, size=64, seed=3, copies=tmp_path / "one")
+    rest = take(5 - start, large, 2, size=64, seed=3, copies=tmp_path / "two", start=start)
+    assert same(rest, whole[start:])
+
+
+def test_batches_from_copies_show_what_the_originals_do(large, tmp_path):
+    plain, copied = take(3, large, 2, size=64), take(3, large, 2, size=64, copies=tmp_path / "c")
+    for one, other in zip(plain, copied, strict=True):
+        assert np.abs(np.subtract(one, other)).mean() < 0.01, "1.3 of 255 levels"
+
+
+def test_a_changed_original_gets_a_new_copy(large, tmp_path):
+    folder = tmp_path / "copies"
+    before = take(2, large[:1], 1, copies=folder)
+    save(large[0].hazy, np.full((600, 900, 3), 99, "uint8"))
+    after = take(2, large[:1], 1, copies=folder)
+    assert not same(before, after) and np.allclose(after[0][0], 99 / 127.5 - 1, atol=0.02)
+    assert len(files_in(folder)) == 3
+
+
+def test_a_damaged_copy_is_made_again(large, tmp_path):
+    folder = tmp_path / "copies"
+    before = take(2, large, 1, copies=folder)
+    cut(next(folder.iterdir()), 0.5)
+    assert same(before, take(2, large, 1, copies=folder))
+
+
+def test_copies_of_halves_and_of_sots(tmp_path):
+    wide = halves(tmp_path / "a.png", np.full((60, 80, 3), 50, "uint8"),
+                  np.full((60, 80, 3), 200, "uint8"))
+    for side, level in (("left", 50), ("right", 200)):
+        ((hazy, clear),) = take(1, [Pair(wide, wide, "a", cut=side)], 1, copies=tmp_path / "c")
+        assert np.allclose(hazy, level / 127.5 - 1, atol=0.02)
+        assert np.allclose(clear, (250 - level) / 127.5 - 1, atol=0.02)
+    assert len(files_in(tmp_path / "c")) == 2, "which half is hazy is no matter for its copy"
+    clear = save(tmp_path / "1400.png", np.full((48, 64, 3), 9, "uint8"))
+    hazy = save(tmp_path / "1400_1.png", np.full((46, 62, 3), 9, "uint8"))
+    (batch,) = take(1, [Pair(hazy, clear, "1400", cut="centre")], 1, copies=tmp_path / "d")
+    assert np.allclose(batch, 9 / 127.5 - 1, atol=0.02)
+
+
+def test_nothing_half_written_stays(large, tmp_path, monkeypatch):
+    def full(self, file, *_args, **_options):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(images.ImageError, match="No space left on device.*name another folder"):
+        data.training_batches(large, 1, copies=tmp_path / "copies")
+    assert files_in(tmp_path / "copies") == {}
+
+
+def test_copies_where_a_file_is(large, tmp_path):
+    (tmp_path / "copies").write_text("")
+    with pytest.raises(images.ImageError, match="copies cannot be written") as error:
+        data.training_batches(large, 1, copies=tmp_path / "copies")
+    assert str(error.value).startswith(str(tmp_path / "copies"))
+
+
+def test_copies_are_too_small_for_large_crops(large, tmp_path):
+    with pytest.raises(images.ImageError, match="too small for crops of 512"):
+        data.training_batches(large, 1, size=512, copies=tmp_path / "copies")
+
+
+def test_a_missing_original_is_told_with_copies_too(large, tmp_path):
+    large[0].clear.unlink()
+    with pytest.raises(images.ImageError, match="no such file; check the path") as error:
+        data.training_batches(large, 1, copies=tmp_path / "copies")
+    assert str(error.value).startswith(str(large[0].clear))

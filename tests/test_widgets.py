@@ -21,8 +21,10 @@ class Render:
 
 
 def parts(panel):
-    *controls, reset, picture, numbers = panel.children
-    return controls, reset, picture, numbers
+    above, below = panel.children
+    *controls, reset = above.children
+    room, numbers = below.children
+    return controls, reset, room.children[0], numbers
 
 
 def level_of(picture):
@@ -96,6 +98,21 @@ def test_the_cache_does_not_grow_forever(render):
     assert len(render.calls) == 251
 
 
+def test_the_room_of_the_picture_never_shrinks():
+    heights = widgets.choice("height", [50, 80, 20])
+    panel = widgets.panel(lambda height: (np.zeros((height, 40, 3)), ""), height=heights)
+    (control,), *_ = parts(panel)
+    room = panel.children[1].children[0]
+    heights = [room.layout.min_height]
+    for control.value in (80, 20):
+        heights.append(room.layout.min_height)
+    assert heights == ["50px", "80px", "80px"]
+
+
+def test_numbers_follow_the_theme(panel):
+    assert "var(--jp-content-font-color1,inherit)" in parts(panel)[3].value
+
+
 def test_slider():
     found = widgets.slider("β", 1.0, 0, 4, 0.05)
     assert (found.value, found.min, found.max, found.step) == (1.0, 0, 4, 0.05)
@@ -112,3 +129,16 @@ def test_choice(options):
 def test_frames_start_at_the_last():
     found = widgets.frames("picture", [("1", 0), ("2", 10), ("3", 20)])
     assert found.value == 20 and found.continuous_update
+
+
+def test_panels_of_notebook_04_start_as_their_figures_do(render):
+    """Each wires all its render function's arguments, at the defaults that the figures show."""
+    render.scenes, render.methods, render.steps = ["a", "b"], {"m": None, "n": None}, [1, 60]
+    for panel, *start in ((widgets.compare_panel, "b", "n"), (widgets.time_panel,),
+                          (widgets.density_panel, "b")):
+        panel(render, *start)
+    assert render.calls == [
+        {"scene": "b", "method": "n", "strength": 1, "wipe": 0.5, "error": 0},
+        {"scene": "a", "step": 60},
+        {"scene": "b", "beta": 1, "airlight": 0.9},
+    ]

@@ -1,0 +1,209 @@
+"""JupyterLab in Chromium: a server on a copy of the project, a page, Run All, controls to move.
+
+The browser tests take it through the fixtures of conftest.py, scripts/bench_panels.py directly.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SCREENSHOTS = ROOT / "build" / "screenshots"
+CHROMIUM = shutil.which("chromium")
+WIDTH = 1280
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+SETTINGS = {
+    # No question about news that covers a panel; cells out of sight stay in the page.
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+
+STATE = """() => {
+  const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')];
+  const prompt = c => c.querySelector('.jp-InputPrompt').textContent;
+  return {
+    running: cells.filter(c => prompt(c).includes('*')).length,
+    waiting: cells.filter(c => !/\\d/.test(prompt(c))).length,
+    errors: [...document.querySelectorAll('[data-mime-type="application/vnd.jupyter.error"]')]
+      .map(e => e.textContent.slice(-500)),
+    stderr: [...document.querySelectorAll('[data-mime-type="application/vnd.jupyter.stderr"]')]
+      .map(e => e.textContent.slice(-500)),
+  };
+}"""
+
+# The bytes of a widget's picture; `src` alone also changes when the same picture is sent again.
+DIGEST = """async img => {
+  try {
+    const data = await (await fetch(img.src)).arrayBuffer();
+    const hash = await crypto.subtle.digest('SHA-256', data);
+    return data.byteLength + ':' + [...new Uint8Array(hash)].slice(0, 8).join('.');
+  } catch { return null; }  // replaced while we read it
+}"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def copy_project(folder):
+    """A copy of what the notebooks need: JupyterLab saves what it runs."""
+    skip = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+    for name in ("notebooks", "helpers", "sample_data"):
+        shutil.copytree(ROOT / name, folder / name, ignore=skip)
+    shutil.copy(ROOT / "requirements.txt", folder)
+    return folder
+
+
+@contextlib.contextmanager
+def serve(project):
+    """Address of a JupyterLab without token on a copy, with settings of its own beside it."""
+    home = project.parent
+    for name, values in SETTINGS.items():
+        path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(home / "config"), "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+               f"--ServerApp.root_dir={project}", f"--ServerApp.port={port}",
+               "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0",
+               "--IdentityProvider.token=", "--ServerApp.password="]
+    log_path = home / "lab.log"
+    with open(log_path, "wb") as log:
+        server = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log)
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{address}/api/status", timeout=2).close()
+                break
+            except OSError:
+                assert server.poll() is None, log_path.read_text()[-2000:]
+                time.sleep(0.25)
+        else:
+            raise AssertionError("JupyterLab did not start in a minute")
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@contextlib.contextmanager
+def chromium():
+    """Debian's Chromium under Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def new_page(browser):
+    """A page of 1280 pixels, and in ``page.problems`` the errors that its console has shown."""
+    page = browser.new_page(viewport={"width": WIDTH, "height": 1000})
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda message: page.problems.append(
+        f"{message.text} ({message.location.get('url', '')})") if message.type == "error" else None)
+    return page
+
+
+def open_and_run(page, address, name, seconds=600):
+    """Open a notebook, clear what is stored in it, and Run › Run All Cells, to the end."""
+    page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb?reset")
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+    # The notebook's own indicator says "idle" before there is a kernel; the status bar does not.
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90_000)
+    menu(page, "Edit", "Clear Outputs of All Cells")
+    page.wait_for_function(f"() => ({STATE})().waiting > 0")
+    menu(page, "Run", "Run All Cells")
+    wait_until(page, lambda: page.evaluate(STATE)["running"], seconds=10)
+    assert page.locator("dialog.jp-Dialog").all_inner_texts() == []
+    wait_until(page, lambda: not page.evaluate(STATE)["running"], seconds)
+    state = page.evaluate(STATE)
+    assert not state["running"], f"{name} is not done after {seconds} s"
+    assert state["errors"] == []
+    assert state["waiting"] == 0, f"{state['waiting']} cells did not run"
+
+
+def menu(page, first, second):
+    page.locator(".lm-MenuBar-itemLabel", has_text=first).first.click()
+    page.locator(".lm-Menu-itemLabel").get_by_text(second, exact=True).click()
+
+
+def wait_until(page, condition, seconds):
+    """Wait until ``condition()`` holds; False if that does not happen in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        page.wait_for_timeout(100)
+    return False
+
+
+def wait_for_picture(page, image, accept, seconds=60):
+    """Wait until the digest of a picture is one to ``accept``; False if that never happens."""
+
+    def shown():
+        digest = image.evaluate(DIGEST)
+        return digest and accept(digest)
+
+    return wait_until(page, shown, seconds)
+
+
+def move(control, page, image):
+    """Move one slider or drop-down list, either way; True if the picture changed."""
+    before = image.evaluate(DIGEST)
+
+    def changed():
+        return wait_for_picture(page, image, lambda digest: digest != before, seconds=20)
+
+    if control.evaluate("e => e.tagName") == "SELECT":
+        count = control.locator("option").count()
+        control.select_option(index=(control.evaluate("e => e.selectedIndex") + 1) % count)
+        return changed()
+    control.focus()
+    # aria-valuenow is rounded to one decimal; aria-valuetext is not.
+    for key in ("ArrowLeft", "ArrowRight"):  # at one end of its range only one of them moves it
+        was = control.get_attribute("aria-valuetext")
+        control.press(key)  # once: a second picture would be taken for the next control's
+        if control.get_attribute("aria-valuetext") != was:
+            return changed()
+    return False
+
+
+def panels_of(page):
+    """The panels on a page: outputs with controls and a picture."""
+    panels = page.locator(".jp-OutputArea-output > .widget-vbox, "
+                          ".jp-OutputArea-output .jupyter-widgets.widget-vbox")
+    return panels.filter(has=page.locator("img.widget-image"))
+
+
+def label_of(control):
+    return control.locator(
+        "xpath=ancestor::*[contains(@class,'widget-inline-hbox')][1]//label"
+    ).first.inner_text()
+
+
+def use_theme(page, name):
+    """Switch JupyterLab to its «Light» or «Dark» theme by its own menu."""
+    page.locator(".lm-MenuBar-itemLabel", has_text="Settings").first.click()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Theme", exact=True).hover()
+    page.locator(".lm-Menu-itemLabel").get_by_text(f"JupyterLab {name}", exact=True).click()
+    light = "true" if name == "Light" else "false"
+    page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{light}'")
