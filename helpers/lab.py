@@ -86,11 +86,13 @@ def wrong_guess(clear, depth, guessed_beta, guessed_airlight, beta=1.0, airlight
     """Haze made with ``beta`` and ``airlight``, and taken off again with guesses of the two.
 
     The depth is known, which it never is for a photograph; the airlight is grey; ``noise`` as in
-    :func:`make_haze`. Returns (picture: hazy, inverted, clear; line of text). Notebook 01.
+    :func:`make_haze`. Scored is where a tenth of the light or more arrives: the rest is lost, guess
+    or no guess. Returns (picture: hazy, inverted, clear; line of text). Notebook 01.
     """
-    hazy, _ = make_haze(clear, depth, beta, airlight, noise=noise)
+    hazy, t = make_haze(clear, depth, beta, airlight, noise=noise)
     back = remove_haze(hazy, transmission(depth, guessed_beta), guessed_airlight)
-    before, after = psnr(hazy, clear), psnr(back, clear)
+    seen = t >= min(0.1, t.max())
+    before, after = (psnr(image[seen], clear[seen]) for image in (hazy, back))
     verdict = "better" if after > before else "worse"
     return strip([hazy, back, clear], ["hazy", "inverted with the guess", "clear"]), (
         f"PSNR of the hazy picture {before:.1f} dB, inverted {after:.1f} dB: "
