@@ -41,8 +41,11 @@ def remove_haze(hazy, t, airlight, t_min=0.1):
     return np.clip(clear, 0, 1).astype("float32")
 
 
-def _slide(image, radius, axis, reduce):
-    """Reduce every window of 2 * radius + 1 entries along ``axis``; the border repeats its edge."""
+def slide(image, radius, axis, reduce):
+    """Reduce every window of 2 * radius + 1 entries along ``axis``; the border repeats its edge.
+
+    ``reduce`` is ``np.min`` for the dark channel; the shape stays. Notebook 01.
+    """
     pad = [(0, 0)] * image.ndim
     pad[axis] = (radius, radius)
     windows = np.lib.stride_tricks.sliding_window_view(
@@ -54,7 +57,8 @@ def _slide(image, radius, axis, reduce):
 def box_mean(image, radius):
     """Mean over the square of 2 * radius + 1 pixels around each pixel of an array (height, width).
 
-    Windows at the border hold only the pixels inside the image.
+    Windows at the border hold only the pixels inside the image. Running sums: the time does not
+    depend on the radius. Notebook 01.
     """
 
     def summed(a, axis):
@@ -81,7 +85,10 @@ def guided_filter(guide, image, radius, eps):
 
 
 def guided_lines(guide, image, radius, eps):
-    """Slope and offset (a, b) of the guided filter for every pixel: its output is a * guide + b."""
+    """Slope and offset (a, b) of the guided filter for every pixel: its output is a * guide + b.
+
+    He, Sun and Tang 2010, eq. 5 and 6; arguments as in :func:`guided_filter`. Notebook 01.
+    """
     mean_g, mean_i = box_mean(guide, radius), box_mean(image, radius)
     variance = box_mean(guide * guide, radius) - mean_g**2
     covariance = box_mean(guide * image, radius) - mean_g * mean_i
@@ -118,7 +125,7 @@ def dark_channel(image, radius=7):
     sky; haze lifts it. He, Sun and Tang 2009, eq. 5; notebook 01.
     """
     dark = image.min(axis=-1)
-    return _slide(_slide(dark, radius, 0, np.min), radius, 1, np.min)
+    return slide(slide(dark, radius, 0, np.min), radius, 1, np.min)
 
 
 def estimate_airlight(hazy, dark=None, fraction=0.001):

@@ -1,7 +1,7 @@
 """Haze made on the fly: endless training pairs from clear photographs and from real hazy pairs.
 
 NumPy and Pillow only. Images are float32 RGB in [0, 1], shape (height, width, 3); every random
-decision comes from the generator that is passed in. Taught in notebook 05.
+decision comes from the generator that is passed in. Used in notebook 01, taught in notebook 05.
 """
 
 import io
@@ -21,10 +21,13 @@ class Ranges:
     logarithm: 0.15 is a veil, 2.5 leaves 8 % of the light. ``airlight`` is the level, ``tint`` how
     far a channel may be off it. ``uneven`` is the largest exponent of the clouds that multiply
     the haze. ``noise`` (standard deviation in 1/255) and ``quality`` (JPEG) are applied half of
-    the time each. For comparison, RIDCP (Wu et al. 2023) draws beta from 0.3 to 1.5 on normalised
-    inverse depth, airlight from 0.25 to 1 (0.025 a channel), noise from 2 to 25 and quality from
-    30 to 95. ``near_clear`` is the share of pairs with hardly any haze, which teach a network to
-    leave a clear photograph alone.
+    the time each. ``near_clear`` is the share of pairs with hardly any haze (a thickness of at most
+    0.1), which teach a network to leave a clear photograph alone.
+
+    What others draw: RESIDE (Li et al. 2019) beta 0.6 to 1.8 a metre and airlight 0.7 to 1 indoors,
+    beta 0.04 to 0.2 and airlight 0.8 to 1 outdoors, neither noise nor JPEG; RIDCP (Wu et al. 2023)
+    beta 0.3 to 1.5, doubled, on normalised inverse depth, airlight 0.25 to 1 (0.025 a channel),
+    half of the time each noise of 2 to 25 before the haze and JPEG of 30 to 95. Notebooks 01, 05.
     """
 
     thickness: tuple = (0.15, 2.5)

@@ -14,6 +14,13 @@ LONGEST = 30
 MANIFEST = {  # function: (notebook, module of helpers)
     "transmission": ("01", "haze"),
     "add_haze": ("01", "haze"),
+    "slide": ("01", "haze"),
+    "dark_channel": ("01", "haze"),
+    "estimate_airlight": ("01", "haze"),
+    "box_mean": ("01", "haze"),
+    "guided_lines": ("01", "haze"),
+    "guided_filter": ("01", "haze"),
+    "dark_channel_prior": ("01", "haze"),
     "paired_jitter": ("01", "data"),
     "normal": ("02", "models"),
     "encoder_block": ("02", "models"),
