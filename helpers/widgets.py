@@ -1,11 +1,15 @@
 """Panels with sliders. They wire what the other modules compute and hold no logic of their own.
 
 Every panel looks the same: controls and a reset button above, the picture below, numbers beside it.
-Used in notebooks 01, 04 and 05.
+Used in notebooks 00, 01, 04 and 05.
 """
+
+import html
 
 import ipywidgets as w
 
+from helpers.images import ImageError
+from helpers.photo import Photo, download_link, uploaded
 from helpers.viz import to_bytes
 
 LABEL, CONTROL = {"description_width": "90px"}, {"width": "390px"}
@@ -113,3 +117,51 @@ def density_panel(hard, scene):
         beta=slider("β", 1.0, 0, 4, 0.05),
         airlight=slider("airlight", 0.9, 0.4, 1, 0.05),
     )
+
+
+def photo_panel(generator, paths):
+    """Panel for photographs: those of ``paths``, and what the reader uploads. Notebook 00.
+
+    ``generator`` is the improved one, see :class:`helpers.photo.Photo`. A file that cannot be used
+    is named in one sentence, and the photograph before it stays.
+    """
+    photos = {path.stem: Photo(path, path.name, generator) for path in paths}
+    upload = w.FileUpload(accept="image/*,.tif,.tiff", multiple=False, layout={"width": "210px"},
+                          description="Your photograph")
+    save = w.Button(description="Make the file", layout={"width": "210px"})
+    said, link = (w.HTML(layout={"min_height": "30px", "margin": "2px 2px 2px 12px"})
+                  for _ in range(2))
+    photo, strength = choice("photograph", list(photos)), slider("strength", 1.0, 0, 1.5, 0.05)
+
+    def tell(where, text):
+        where.value = f"<div style='{TEXT}'>{text}</div>"
+
+    def add(_change):
+        file = uploaded(upload.value)
+        if file is None:
+            return
+        tell(said, "The network looks at it …")
+        try:
+            new = Photo(file[1], file[0], generator)
+        except ImageError as error:
+            return tell(said, html.escape(str(error)))
+        name = new.name if new.name not in photos else f"{new.name} ({len(photos)})"
+        photos[name] = new
+        photo.options = list(photos)
+        photo.value = name
+        tell(said, "")
+
+    def make(_button):
+        tell(link, "A moment …")
+        tell(link, download_link(*photos[photo.value].file(strength.value)))
+
+    upload.observe(add, "value")
+    save.on_click(make)
+    for control in (photo, strength):  # the link would be that of another picture
+        control.observe(lambda _change: tell(link, ""), "value")
+    view = panel(
+        lambda photo, strength, wipe: photos[photo](strength, wipe),
+        photo=photo, strength=strength, wipe=slider("wipe", 0.5, 0, 1, 0.01),
+    )
+    rows = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
+    return w.VBox([w.Box([upload, said], layout=rows), view, w.Box([save, link], layout=rows)])
