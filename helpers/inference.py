@@ -122,29 +122,37 @@ def haze_maps(generator, image, longest=512):
     return maps[top:top + height, left:left + width]
 
 
-def apply_maps(image, maps, strength=1.0, radius=4, eps=3e-5, rows=512):
+def apply_maps(image, maps, strength=1.0, **options):
     """J = I + strength (K·I - B) for every pixel of an RGB image in [0, 1], clipped.
 
-    ``maps`` is what :func:`haze_maps` returns. K and B are enlarged along the edges of the image
-    (see :func:`helpers.haze.guided_upsample`), ``rows`` rows at a time, so that 24 megapixels need
-    little more memory than the image and the result. Notebook 05.
+    ``maps`` is what :func:`haze_maps` returns, ``options`` are those of :func:`map_changes`.
+    Notebook 05.
+    """
+    out = np.empty(image.shape, "float32")
+    for rows, change in map_changes(image, maps, **options):
+        np.clip(image[rows] + strength * change, 0, 1, out=out[rows])
+    return out
+
+
+def map_changes(image, maps, radius=4, eps=3e-5, rows=512):
+    """Yield (slice of rows, K·I - B of these rows): what full strength adds to an RGB image.
+
+    K and B are enlarged along the edges of the image (see :func:`helpers.haze.guided_upsample`),
+    ``rows`` rows at a time, so that 24 megapixels need little more memory than the image and the
+    result. Notebook 05.
     """
     height, width = image.shape[:2]
     across, down = maps.shape[1] / width, maps.shape[0] / height
     guide = resize(image.mean(axis=-1), maps.shape[:2])
     lines = [guided_lines(guide, maps[..., c], radius, eps) for c in range(6)]
-    out = np.empty(image.shape, "float32")
     for top in range(0, height, rows):
         strip = image[top:top + rows]
         shape = strip.shape[:2]
         box = (0, top * down, width * across, (top + shape[0]) * down)
         grey = strip.mean(axis=-1)
         enlarged = [resize(a, shape, box) * grey + resize(b, shape, box) for a, b in lines]
-        for c in range(3):
-            channel = strip[..., c]
-            change = enlarged[c] * channel - enlarged[c + 3]
-            out[top:top + rows, :, c] = np.clip(channel + strength * change, 0, 1)
-    return out
+        k, b = (np.stack(part, axis=-1) for part in (enlarged[:3], enlarged[3:]))
+        yield slice(top, top + len(strip)), k * strip - b
 
 
 def _starts(length, size, stride):

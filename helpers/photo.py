@@ -12,7 +12,7 @@ from PIL import Image
 
 from helpers.draw import cut, fit, numbers, tagged
 from helpers.images import FORMATS, encode, open_image, to_rgb
-from helpers.inference import apply_maps, haze_maps
+from helpers.inference import apply_maps, haze_maps, map_changes
 
 WIDTH, HEIGHT = 640, 480  # of what is shown; the file has the photograph's own size
 
@@ -21,8 +21,8 @@ class Photo:
     """A photograph and what the improved generator saw in it.
 
     ``content`` is a path or the bytes of an image file, ``name`` the file's name. The network looks
-    once, here; its maps are then applied to a small copy at every move of a slider, and to all
-    pixels for the file. Raises :class:`helpers.images.ImageError` when it is no usable image.
+    once, here; what it would change is then added to a small copy at every move of a slider, and to
+    all pixels for the file. Raises :class:`helpers.images.ImageError` when it is no usable image.
     Notebook 00.
     """
 
@@ -34,15 +34,19 @@ class Photo:
         self.grey = self.original.mode in grey or self.original.mode.startswith("I;")
         self.maps = haze_maps(generator, self.image)
         self.small = fit(self.image, WIDTH, HEIGHT)
+        changes = [change for _, change in map_changes(self.small, self.maps)]
+        self.change = np.concatenate(changes)  # of the small copy, for a strength of 1
 
-    def dehazed(self, strength=1.0, small=False):
-        """RGB in [0, 1] at a strength of 0 to 1.5; a grey photograph stays grey."""
-        result = apply_maps(self.small if small else self.image, self.maps, strength)
-        return np.repeat(result.mean(axis=-1, keepdims=True), 3, axis=-1) if self.grey else result
+    def dehazed(self, strength=1.0):
+        """RGB in [0, 1] at a strength of 0 to 1.5, all pixels; a grey photograph stays grey."""
+        return self._in_kind(apply_maps(self.image, self.maps, strength))
+
+    def _in_kind(self, image):
+        return np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1) if self.grey else image
 
     def __call__(self, strength=1.0, wipe=0.5):
         """(picture, HTML of numbers): hazy on the left of ``wipe``, a part of the width."""
-        after = self.dehazed(strength, small=True)
+        after = self._in_kind(np.clip(self.small + strength * self.change, 0, 1))
         picture = tagged(cut(self.small, after, wipe), "hazy" if wipe > 0.2 else "",
                          "dehazed" if wipe < 0.8 else "")
         rows = [("width", f"{self.original.width} pixels"),
@@ -87,5 +91,6 @@ def download_link(name, mime, content):
              "const b=Uint8Array.from(atob(this.href.split(',')[1]),c=>c.charCodeAt(0));"
              "this.href=window.URL.createObjectURL(new Blob([b],{type:this.type}))}")
     name = html.escape(name, quote=True)
-    return (f'<a download="{name}" type="{mime}" href="data:{mime};base64,{data}" '
-            f'onclick="{click}">Save {name}</a> ({len(content) / 1e6:.1f} MB)')
+    look = "color:inherit;text-decoration:underline"  # JupyterLab's own blue is faint in the dark
+    return (f'<a download="{name}" type="{mime}" style="{look}" onclick="{click}" '
+            f'href="data:{mime};base64,{data}">Save {name}</a> ({len(content) / 1e6:.1f} MB)')

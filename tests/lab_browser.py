@@ -189,8 +189,7 @@ def move(control, page, image):
 
 def panels_of(page):
     """The panels on a page: outputs with controls and a picture."""
-    panels = page.locator(".jp-OutputArea-output > .widget-vbox, "
-                          ".jp-OutputArea-output .jupyter-widgets.widget-vbox")
+    panels = page.locator(".jp-OutputArea-output .widget-vbox:not(.widget-vbox .widget-vbox)")
     return panels.filter(has=page.locator("img.widget-image"))
 
 
