@@ -187,6 +187,32 @@ def move(control, page, image):
     return False
 
 
+def drag_and_press(page, wipe):
+    """Drag the edge of a wipe by mouse and by finger, then move it by keys."""
+    cover = wipe.locator("img").nth(1)
+
+    def edge():
+        return float(cover.evaluate("e => e.style.clipPath").rstrip(") %").rsplit(" ", 1)[1])
+
+    wipe.scroll_into_view_if_needed()
+    box = wipe.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 5, y, steps=5)
+    page.mouse.up()
+    assert 15 < edge() < 25, "the edge does not follow the mouse"
+    before = edge()
+    wipe.locator("input[type=range]").press("ArrowRight")
+    assert edge() > before
+    touch = page.context.new_cdp_session(page)
+    for kind, part in (("touchStart", 0.3), ("touchMove", 0.6), ("touchMove", 0.8)):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [
+            {"x": box["x"] + part * box["width"], "y": y}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert wait_until(page, lambda: 70 < edge() < 90, 5), f"no touch: the edge is at {edge()}"
+
+
 def panels_of(page):
     """The panels on a page: outputs with controls and a picture."""
     panels = page.locator(".jp-OutputArea-output .widget-vbox:not(.widget-vbox .widget-vbox)")

@@ -12,6 +12,7 @@ from lab_browser import (
     DIGEST,
     SCREENSHOTS,
     STATE,
+    drag_and_press,
     label_of,
     move,
     open_and_run,
@@ -108,21 +109,7 @@ def test_panels_and_wipes(name, lab, page, project):
     assert wipes.count() == len(wipe_cells)
     for i, cell in enumerate(wipe_cells):
         wipe = wipes.nth(i)
-        wipe.scroll_into_view_if_needed()
-        cover = wipe.locator("img").nth(1)
-        before = cover.evaluate("e => e.style.clipPath")
-        box = wipe.bounding_box()
-        y = box["y"] + box["height"] / 2
-        page.mouse.move(box["x"] + box["width"] / 2, y)
-        page.mouse.down()
-        page.mouse.move(box["x"] + box["width"] / 5, y, steps=5)
-        page.mouse.up()
-        after = cover.evaluate("e => e.style.clipPath")
-        assert before != after, f"{cell}: dragged, the edge stayed"
-        percent = float(after.rstrip(") %").rsplit(" ", 1)[1])
-        assert 15 < percent < 25, f"{cell}: the edge does not follow the mouse"
-        wipe.locator("input[type=range]").press("ArrowRight")
-        assert cover.evaluate("e => e.style.clipPath") != after, f"{cell}: arrow keys do nothing"
+        drag_and_press(page, wipe)
         wipe.screenshot(path=SCREENSHOTS / f"{name}-{cell}.png")
 
     assert page.evaluate(STATE)["stderr"] == []
