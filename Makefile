@@ -4,16 +4,19 @@ PY := $(VENV)/bin/python
 # Another Python for .venv: make lab PYTHON=/path/to/python3.12
 PYTHON ?=
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
+# Environments beside .venv: Colab's versions, and the oldest that requirements.txt admits.
+COLAB := .venv-colab
+FLOORS := .venv-floors
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
 
 # A .venv whose Python is gone (moved, upgraded) counts as not installed.
 $(shell $(PY) -c '' 2>/dev/null || rm -f $(VENV)/.installed $(VENV)/.installed-tests)
 
-.PHONY: help lab run notebooks test unit lint bench samples weights ablation resolve stamp clean chromium
+.PHONY: help lab run notebooks test test-colab test-floors unit lint bench samples weights ablation resolve stamp clean chromium
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
 lab: $(VENV)/.installed ## install what is needed and open JupyterLab on the notebooks
 	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; \
@@ -27,6 +30,15 @@ notebooks: $(VENV)/.installed ## execute the committed notebooks in place
 
 test: $(VENV)/.installed-tests chromium lint ## everything: lint, unit tests, notebooks, browser
 	$(PY) -m pytest --nbval --nbval-current-env tests $(NOTEBOOKS)
+
+test-colab: $(COLAB)/.installed chromium ## the lessons and panels with Colab's versions
+	$(COLAB)/bin/python -m pytest --nbval --nbval-current-env tests/test_env.py tests/test_photo.py \
+	  tests/test_reference.py tests/test_widgets.py $(filter-out notebooks/solutions/%,$(NOTEBOOKS)) \
+	  tests/test_browser.py tests/test_browser_quickstart.py
+
+test-floors: $(FLOORS)/.installed ## the unit tests with the oldest versions that are admitted
+	$(FLOORS)/bin/python -m pytest tests --ignore=tests/test_browser.py \
+	  --ignore=tests/test_browser_quickstart.py
 
 unit: $(VENV)/.installed-tests lint ## lint and the tests that take a minute or two: no notebook, no browser
 	$(PY) -m pytest tests --ignore=tests/test_browser.py
@@ -87,6 +99,20 @@ $(VENV)/.installed: requirements.txt
 
 $(VENV)/.installed-tests: tests/requirements.txt $(VENV)/.installed
 	$(PY) -m pip install --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+$(COLAB)/.installed: tests/colab-requirements.txt requirements.txt tests/requirements.txt $(VENV)/.installed
+	$(PY) -m venv --clear $(COLAB)
+	$(COLAB)/bin/python -m pip install --disable-pip-version-check -r tests/colab-requirements.txt \
+	  -r tests/requirements.txt
+	@touch $@
+
+# A floor is the number behind >= in requirements.txt.
+$(FLOORS)/.installed: requirements.txt tests/requirements.txt $(VENV)/.installed
+	$(PY) -m venv --clear $(FLOORS)
+	sed -n 's/^\([a-z-]*\)>=\([^,]*\),.*/\1==\2/p' requirements.txt > $(FLOORS)/floors.txt
+	$(FLOORS)/bin/python -m pip install --disable-pip-version-check -r $(FLOORS)/floors.txt \
+	  -r tests/requirements.txt
 	@touch $@
 
 # The browser test is skipped without Chromium, but never in CI.

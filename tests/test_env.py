@@ -1,6 +1,7 @@
 """helpers.env: the environment table, quiet imports, where runs are written, and the setup cell."""
 
 import json
+import shutil
 import subprocess
 import sys
 import types
@@ -272,31 +273,61 @@ def test_setup_cell_looks_above(setup_source, tmp_path, below):
     assert done.stdout == f"table\nroot {tmp_path}\n", done.stderr
 
 
-COLAB = "import sys; sys.modules['google.colab'] = sys\n"
+# In Colab: an empty folder, no project on the path, a clone.
 
-
-def test_setup_cell_in_colab_clones_once(setup_source, tmp_path):
-    light_project(tmp_path / "remote")
-    (tmp_path / "content").mkdir()
-    clone = f"""
-import shutil, subprocess
-def run(command, **options):
-    print("called", *map(str, command[:2]))
-    shutil.copytree({str(tmp_path / "remote")!r}, command[-1])
-    return subprocess.CompletedProcess(command, 0)
-subprocess.run = run
+COLAB = "import sys, types; sys.modules['google.colab'] = types.ModuleType('google.colab')\n"
+INSTALLED = """
+from importlib import metadata
+print('installed', sorted((d.name, d.version) for d in metadata.distributions()))
 """
-    first = run_setup(setup_source, tmp_path / "content", COLAB + clone)
-    assert first.stdout.startswith("called git clone\ntable\n"), first.stderr
-    second = run_setup(setup_source, tmp_path / "content", COLAB + clone)
-    assert second.stdout.startswith("table\n"), second.stderr
 
 
-def test_setup_cell_in_colab_without_network_is_one_sentence(setup_source, tmp_path):
-    broken = """
-import subprocess
-subprocess.run = lambda command, **options: subprocess.CompletedProcess(command, 128)
-"""
-    done = run_setup(setup_source, tmp_path, COLAB + broken)
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1 and "network" in done.stderr
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A git repository of the project as it lies here, changes included."""
+    if shutil.which("git") is None:
+        pytest.skip("no git")
+    folder = tmp_path_factory.mktemp("source") / "pix2pix-dehazing"
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(listed, cwd=env.ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    for name in filter(None, done.stdout.split("\0")):
+        if name.split("/")[0] in ("helpers", "sample_data", "requirements.txt"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(env.ROOT / name, folder / name)
+    me = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], [*me, "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def in_colab(setup_source, repository, folder, monkeypatch):
+    monkeypatch.delenv("DEHAZE_RUNS", raising=False)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    line = next(x for x in setup_source.splitlines() if x.startswith("REPOSITORY = "))
+    changed = setup_source.replace(line, f"REPOSITORY = {repository!r}")
+    return run_setup(changed + INSTALLED, folder, INSTALLED + COLAB)
+
+
+def test_setup_cell_in_colab_clones_and_installs_nothing(setup_source, source, tmp_path,
+                                                         monkeypatch):
+    done = in_colab(setup_source, source.as_uri(), tmp_path, monkeypatch)
+    assert done.returncode == 0, done.stderr
+    root = tmp_path / "pix2pix-dehazing"
+    assert done.stdout.splitlines()[-1] == f"root {root}"
+    assert (root / "sample_data" / "test" / "clear" / "taj-mahal.jpg").exists()
+    before, after = (x for x in done.stdout.splitlines() if x.startswith("installed"))
+    assert before == after and "tensorflow" in before
+    stamp = (root / ".git").stat().st_mtime_ns
+    again = in_colab(setup_source, (tmp_path / "gone" / root.name).as_uri(), tmp_path, monkeypatch)
+    assert again.returncode == 0, "the second time nothing is cloned"
+    assert (root / ".git").stat().st_mtime_ns == stamp
+
+
+def test_setup_cell_in_colab_without_network_is_one_sentence(setup_source, tmp_path, monkeypatch):
+    address = (tmp_path / "nowhere" / "pix2pix-dehazing").as_uri()
+    done = in_colab(setup_source, address, tmp_path, monkeypatch)
+    assert done.returncode == 1 and not (tmp_path / "pix2pix-dehazing").exists()
+    (line,) = done.stderr.splitlines()
+    assert line == f"Cannot clone {address}: check the network, or upload the project."
