@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -101,6 +101,39 @@ def best_precision(capability=None, bfloat16=None):
     return "mixed_float16" if tuple(capability) >= (7, 0) else "float32"
 
 
+@dataclass(frozen=True)
+class Machine:
+    """A row of :data:`MACHINES`: a profile, and the memory in GB that a run of it takes.
+
+    ``known`` says how: "measured" (peak of the process) or "computed" (weights, gradients, both
+    moments of Adam, the average, and what the layers keep; without what CUDA takes for itself).
+    """
+
+    profile: Profile
+    memory_gb: float
+    known: str
+
+
+MACHINES = {
+    "CPU": Machine(Profile("CPU", 16, 256, 4, 400, "float32"), 1.0, "measured"),
+    "CPU with bfloat16": Machine(
+        Profile("CPU", 16, 256, 4, 1000, "mixed_bfloat16"), 0.2, "computed"),
+    "small GPU": Machine(Profile("GPU", 64, 256, 4, 4000, "mixed_float16"), 1.4, "computed"),
+    "large GPU": Machine(Profile("GPU", 64, 256, 8, 4000, "mixed_bfloat16"), 1.7, "computed"),
+}
+
+
+def machine_name(capability=None, bfloat16=None):
+    """The row of :data:`MACHINES` for a GPU of this compute capability, or for a CPU.
+
+    Arguments as in :func:`best_precision`. A large GPU has (8, 0) or more; a T4 is a small one.
+    """
+    if capability is None:
+        cpu = best_precision(None, bfloat16)
+        return "CPU" if cpu == "float32" else "CPU with bfloat16"
+    return "large GPU" if tuple(capability) >= (8, 0) else "small GPU"
+
+
 def profile():
     """The :class:`Profile` for this machine: a GPU if TensorFlow sees one, else the CPU.
 
@@ -108,13 +141,12 @@ def profile():
     """
     tf = import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
+    capability = None
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
-        precision = best_precision(details.get("compute_capability", (0, 0)))
-        return Profile("GPU", width=64, size=256, batch=4, steps=4000, precision=precision)
-    precision = best_precision()
-    steps = 400 if precision == "float32" else 1000
-    return Profile("CPU", width=16, size=256, batch=4, steps=steps, precision=precision)
+        capability = details.get("compute_capability", (0, 0))
+    found = MACHINES[machine_name(capability)].profile
+    return replace(found, precision=best_precision(capability))
 
 
 def runs_folder(drive=False):

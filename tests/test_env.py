@@ -1,6 +1,7 @@
 """helpers.env: the environment table, quiet imports, where runs are written, and the setup cell."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -161,7 +162,8 @@ def test_best_precision(capability, bfloat16, expected):
     (None, True, ("CPU", 16, 1000, "mixed_bfloat16")), (None, False, ("CPU", 16, 400, "float32")),
     ((7, 5), False, ("GPU", 64, 4000, "mixed_float16")),
     ((8, 0), False, ("GPU", 64, 4000, "mixed_bfloat16")),
-], ids=["cpu-bfloat16", "cpu", "t4", "a100"])
+    ((6, 1), False, ("GPU", 64, 4000, "float32")),
+], ids=["cpu-bfloat16", "cpu", "t4", "a100", "older"])
 def test_profile(monkeypatch, capability, bfloat16, expected):
     tf = env.import_tensorflow()
     monkeypatch.setattr(env, "import_tensorflow", lambda: tf)
@@ -171,6 +173,34 @@ def test_profile(monkeypatch, capability, bfloat16, expected):
                         lambda gpu: {"compute_capability": capability})
     found = env.profile()
     assert (found.name, found.width, found.steps, found.precision) == expected
+
+
+def tensors_gb(profile):
+    """Weights, gradients, moments and average, and each layer's output, of one step."""
+    from helpers.models import patchgan, unet
+
+    networks = unet(profile.width), patchgan(profile.width)
+    kept = sum(math.prod(shape) * times for network, times in zip(networks, (1, 3), strict=True)
+               for shape in shapes_of(network, profile.size))
+    weights = sum(n * network.count_params() for n, network in zip((5, 4), networks, strict=True))
+    return (4 * weights + (4 if profile.precision == "float32" else 2) * kept * profile.batch) / 1e9
+
+
+def shapes_of(network, size):
+    import keras
+
+    probe = keras.Model(network.inputs, [layer.output for layer in network.layers])
+    inputs = [(1, size, size, 3)] * len(network.inputs)
+    return probe.compute_output_shape(inputs if len(inputs) > 1 else inputs[0])
+
+
+@pytest.mark.parametrize("name", env.MACHINES)
+def test_expected_memory(name):
+    machine = env.MACHINES[name]
+    if machine.known == "computed":
+        assert machine.memory_gb == pytest.approx(tensors_gb(machine.profile), abs=0.06)
+    else:  # the libraries come on top
+        assert machine.known == "measured" and machine.memory_gb > tensors_gb(machine.profile)
 
 
 def test_runs_folder_on_drive_is_for_colab(monkeypatch):
