@@ -7,6 +7,7 @@ CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 # Environments beside .venv: Colab's versions, and the oldest that requirements.txt admits.
 COLAB := .venv-colab
 FLOORS := .venv-floors
+BROWSER := $(wildcard tests/test_browser*.py)
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
 
 # A .venv whose Python is gone (moved, upgraded) counts as not installed.
@@ -34,14 +35,13 @@ test: $(VENV)/.installed-tests chromium lint ## everything: lint, unit tests, no
 test-colab: $(COLAB)/.installed chromium ## the lessons and panels with Colab's versions
 	$(COLAB)/bin/python -m pytest --nbval --nbval-current-env tests/test_env.py tests/test_photo.py \
 	  tests/test_reference.py tests/test_widgets.py $(filter-out notebooks/solutions/%,$(NOTEBOOKS)) \
-	  tests/test_browser.py tests/test_browser_quickstart.py
+	  $(BROWSER)
 
 test-floors: $(FLOORS)/.installed ## the unit tests with the oldest versions that are admitted
-	$(FLOORS)/bin/python -m pytest tests --ignore=tests/test_browser.py \
-	  --ignore=tests/test_browser_quickstart.py
+	$(FLOORS)/bin/python -m pytest tests $(BROWSER:%=--ignore=%)
 
 unit: $(VENV)/.installed-tests lint ## lint and the tests that take a minute or two: no notebook, no browser
-	$(PY) -m pytest tests --ignore=tests/test_browser.py
+	$(PY) -m pytest tests $(BROWSER:%=--ignore=%)
 
 lint: $(VENV)/.installed-tests ## ruff, over the notebooks too
 	$(PY) -m ruff check

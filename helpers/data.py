@@ -14,7 +14,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from helpers.copies import copies_of, copy_frame, read_copies
-from helpers.images import ImageError, fit, image_size, open_image, shrink, to_bytes, to_rgb
+from helpers.images import ImageError, fit, image_size, open_image, shrink, to_rgb, to_uint8
 
 MEMORY = 500_000_000  # bytes of decoded pairs that training_batches keeps
 
@@ -189,7 +189,7 @@ def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, sha
     def decode(pair):
         if copies:
             return read_copies(pair, copies, frame, open_pair)
-        return [to_bytes(image) for image in open_pair(pair, frame)]
+        return [to_uint8(image) for image in open_pair(pair, frame)]
 
     kept = []
     for images in in_parallel(decode, tqdm(pairs, "reading", disable=None, leave=False, delay=2)):

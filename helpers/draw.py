@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from helpers.viz import INK
+from helpers.viz import INK, to_picture
 
 ERROR_MAP, VERDICT_MAP = "inferno", "RdBu"
 DPI = 100
@@ -37,11 +37,6 @@ def colour_table(name):
 def coloured(values, name):
     """Numbers in 0..1 (clipped), any shape, as colours of a map: float32 (..., 3)."""
     return colour_table(name)[np.round(np.clip(values, 0, 1) * 255).astype(int)]
-
-
-def to_picture(image):
-    """A Pillow picture of an image."""
-    return Image.fromarray(np.round(np.clip(image, 0, 1) * 255).astype("uint8"))
 
 
 def to_image(picture):

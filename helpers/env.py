@@ -123,14 +123,13 @@ MACHINES = {
 }
 
 
-def machine_name(capability=None, bfloat16=None):
-    """The row of :data:`MACHINES` for a GPU of this compute capability, or for a CPU.
+def machine_name(capability=None):
+    """The row of :data:`MACHINES` for a GPU of this compute capability, or for this CPU.
 
-    Arguments as in :func:`best_precision`. A large GPU has (8, 0) or more; a T4 is a small one.
+    A large GPU has (8, 0) or more; a T4 is a small one.
     """
     if capability is None:
-        cpu = best_precision(None, bfloat16)
-        return "CPU" if cpu == "float32" else "CPU with bfloat16"
+        return "CPU with bfloat16" if has_bfloat16() else "CPU"
     return "large GPU" if tuple(capability) >= (8, 0) else "small GPU"
 
 

@@ -142,7 +142,7 @@ def to_rgb(image, rows=256):
     return out
 
 
-def to_bytes(image):
+def to_uint8(image):
     """Pillow image of any mode to uint8 RGB, (height, width, 3), as :func:`to_rgb` makes it."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return np.asarray(image)

@@ -54,6 +54,7 @@ LAYOUTS = [
 # Any folder of images looks like this one: it is tried when no row above fits.
 SIDE_BY_SIDE = Layout("side by side", ("train/0001.jpg", "the same file"), ".", ".", cut="half")
 
+
 def layout_table():
     """The layouts that :func:`helpers.pairs.find_pairs` knows, as a Markdown table. Notebook 01."""
     notes = {"centre": "a larger clear image is cut in the centre",

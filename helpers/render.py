@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from helpers import env
+from helpers.data import in_parallel
 from helpers.draw import (
     ERROR_MAP,
     VERDICT_MAP,
@@ -194,7 +195,8 @@ class HowHard:
     def _at(self, scene, betas, airlight):
         """Images of the three methods at each β: (hazy, prior, network)."""
         hazy = self.hazy(scene, betas, airlight)
-        return hazy, [dark_channel_prior(image)[0] for image in hazy], self.network(hazy)
+        prior = in_parallel(lambda image: dark_channel_prior(image)[0], hazy)
+        return hazy, list(prior), self.network(hazy)
 
     def curves(self, scene, airlight):
         """{"hazy", "dark channel prior" or "pix2pix": (β values, PSNRs in dB)}, to be drawn."""

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from helpers.checkup import BELONGS, correlations, fine_structure
 from helpers.data import in_parallel, load_pair, open_pair
-from helpers.images import ImageError, image_size, to_bytes
+from helpers.images import ImageError, image_size, to_uint8
 from helpers.pairs import PairError, report, scan, split_by_scene
 
 SIDE = 512  # pixels of the long side at which two images are laid over each other
@@ -90,7 +90,7 @@ def contact_sheet(pairs, count=8, width=240):
     rows, problem = [], "no pairs to draw."
     for pair in _spread(pairs, count):
         try:
-            images = [to_bytes(x) for x in open_pair(pair, frame=(2 * width, 2 * width))]
+            images = [to_uint8(x) for x in open_pair(pair, frame=(2 * width, 2 * width))]
         except ImageError as error:
             problem = str(error)
             continue

@@ -127,11 +127,15 @@ def training_panel():
     return panel
 
 
+def to_picture(image):
+    """A Pillow picture of an image in [0, 1], (height, width, 3), clipped."""
+    return Image.fromarray(np.round(np.clip(image, 0, 1) * 255).astype("uint8"))
+
+
 def to_bytes(image, kind="JPEG"):
     """Encode an image as JPEG or PNG bytes."""
     buffer = io.BytesIO()
-    pixels = np.round(np.clip(image, 0, 1) * 255).astype("uint8")
-    Image.fromarray(pixels).save(buffer, kind, quality=92)
+    to_picture(image).save(buffer, kind, quality=92)
     return buffer.getvalue()
 
 
@@ -144,7 +148,7 @@ def strip(images, titles, gap=8):
     parts = []
     for image in images:
         image = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image
-        part = Image.fromarray(np.round(np.clip(image, 0, 1) * 255).astype("uint8"))
+        part = to_picture(image)
         parts.append(part.resize((round(part.width * height / part.height), height)))
     head = 26
     width = sum(p.width for p in parts) + gap * (len(parts) - 1)

@@ -21,13 +21,23 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Quick tests first, then the notebooks in order, their solutions, and the browser."""
+    """Quick tests first, then the notebooks in order, their solutions, and the browser.
+
+    The browser is left out on a machine without Chromium, never in CI.
+    """
+    absent = not lab_browser.CHROMIUM and os.environ.get("CI") != "true"
+    skip = pytest.mark.skipif(absent, reason="no Chromium on this machine")
+
+    def in_browser(item):
+        return item.path.name.startswith("test_browser")
 
     def place(item):
         if item.path.suffix == ".ipynb":
             return 1, item.path.parent.name == "solutions", item.path.name
-        return (2 if item.path.name.startswith("test_browser") else 0), False, ""
+        return (2 if in_browser(item) else 0), False, ""
 
+    for item in filter(in_browser, items):
+        item.add_marker(skip)
     items.sort(key=place)  # stable: cells and tests keep their order
 
 

@@ -48,6 +48,23 @@ DIGEST = """async img => {
   } catch { return null; }  // replaced while we read it
 }"""
 
+# What a panel may not have: a bar to scroll by, text that is cut off, or more than one text size.
+FLAWS = """panel => {
+  const all = [panel, ...panel.querySelectorAll('*')];
+  const visible = e => e.offsetParent !== null && getComputedStyle(e).visibility !== 'hidden';
+  const bars = all.filter(e => /auto|scroll/.test(getComputedStyle(e).overflow)
+    && (e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1));
+  const labels = [...panel.querySelectorAll('label, button, td, th, p')].filter(visible);
+  const cut = labels.filter(e => e.scrollWidth > e.clientWidth + 1);
+  const right = panel.closest('.jp-OutputArea-output').getBoundingClientRect().right;
+  const beyond = all.filter(e => visible(e) && e.getBoundingClientRect().right > right + 1);
+  return {
+    bars: bars.map(e => e.className), cut: cut.map(e => e.textContent),
+    beyond: beyond.map(e => e.className),
+    sizes: [...new Set(labels.map(e => getComputedStyle(e).fontSize))],
+  };
+}"""
+
 
 def free_port():
     with socket.socket() as s:

@@ -3,13 +3,11 @@
 Skipped on a machine without Chromium, never in CI. Screenshots go to build/screenshots/.
 """
 
-import os
-
 import nbformat
 import pytest
 from lab_browser import (
-    CHROMIUM,
     DIGEST,
+    FLAWS,
     SCREENSHOTS,
     STATE,
     complaints,
@@ -22,28 +20,8 @@ from lab_browser import (
     wait_for_picture,
 )
 
-NOTEBOOKS = ("01_data_loading", "04_interactive_evaluation")
+NOTEBOOKS = ("01_data_loading", "04_interactive_evaluation", "05_beyond_pix2pix")
 
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM and os.environ.get("CI") != "true", reason="no Chromium on this machine"
-)
-
-# What a panel may not have: a bar to scroll by, text that is cut off, or more than one text size.
-FLAWS = """panel => {
-  const all = [panel, ...panel.querySelectorAll('*')];
-  const visible = e => e.offsetParent !== null && getComputedStyle(e).visibility !== 'hidden';
-  const bars = all.filter(e => /auto|scroll/.test(getComputedStyle(e).overflow)
-    && (e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1));
-  const labels = [...panel.querySelectorAll('label, button, td, th, p')].filter(visible);
-  const cut = labels.filter(e => e.scrollWidth > e.clientWidth + 1);
-  const right = panel.closest('.jp-OutputArea-output').getBoundingClientRect().right;
-  const beyond = all.filter(e => visible(e) && e.getBoundingClientRect().right > right + 1);
-  return {
-    bars: bars.map(e => e.className), cut: cut.map(e => e.textContent),
-    beyond: beyond.map(e => e.className),
-    sizes: [...new Set(labels.map(e => getComputedStyle(e).fontSize))],
-  };
-}"""
 # Contrast of the numbers and labels with what is behind them, as WCAG defines it; 4.5 is its floor.
 CONTRAST = """panel => {
   const rgb = c => c.match(/[\\d.]+/g).map(Number);

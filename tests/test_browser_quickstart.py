@@ -3,15 +3,14 @@
 Skipped on a machine without Chromium, never in CI. Screenshots go to build/screenshots/.
 """
 
-import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from lab_browser import (
-    CHROMIUM,
     DIGEST,
+    FLAWS,
     SCREENSHOTS,
     STATE,
     complaints,
@@ -23,13 +22,8 @@ from lab_browser import (
     wait_for_picture,
 )
 from PIL import Image, ImageCms
-from test_browser import FLAWS
 
 NAME = "00_quickstart"
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM and os.environ.get("CI") != "true", reason="no Chromium on this machine"
-)
-
 
 @pytest.fixture
 def photograph(tmp_path, project):

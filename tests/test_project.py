@@ -192,3 +192,15 @@ def test_a_notebook_that_fails(tmp_path, source, message):
     assert message in result.stdout
     assert "Traceback" not in result.stdout + result.stderr
     assert path.read_bytes() == before
+
+
+def test_nothing_large_but_the_weights_within_their_caps():
+    """In bytes: 20 MB for the improved network, 14 MB for the two small ones together."""
+    sizes = {path.relative_to(ROOT).as_posix(): path.stat().st_size for path in tracked_files()}
+    weights = {name: size for name, size in sizes.items() if name.endswith(".safetensors")}
+    improved = weights.pop("sample_data/weights/improved/generator.safetensors")
+    assert improved <= 20e6 and sum(weights.values()) <= 14e6 and len(weights) == 2
+    frames = [size for name, size in sizes.items() if "/pix2pix/frames/" in name]
+    assert 0 < sum(frames) < 3e6
+    assert [name for name, size in sizes.items()
+            if size > 1.5e6 and not name.endswith(".safetensors")] == []
