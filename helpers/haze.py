@@ -68,9 +68,8 @@ def box_mean(image, radius):
         high = np.clip(np.arange(n) + radius + 1, 0, n)
         return np.take(total, high, axis=axis) - np.take(total, low, axis=axis)
 
-    sums = summed(summed(image, 0), 1)
-    counts = summed(summed(np.ones_like(image), 0), 1)
-    return sums / counts
+    height, width = (summed(np.ones(n), 0) for n in image.shape)  # of the windows
+    return summed(summed(image, 0), 1) / (height[:, None] * width)
 
 
 def guided_filter(guide, image, radius, eps):
