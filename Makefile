@@ -34,8 +34,7 @@ test: $(VENV)/.installed-tests chromium lint ## everything: lint, unit tests, no
 
 test-colab: $(COLAB)/.installed chromium ## the lessons and panels with Colab's versions
 	$(COLAB)/bin/python -m pytest --nbval --nbval-current-env tests/test_env.py tests/test_photo.py \
-	  tests/test_reference.py tests/test_widgets.py $(filter-out notebooks/solutions/%,$(NOTEBOOKS)) \
-	  $(BROWSER)
+	  tests/test_reference.py tests/test_widgets.py $(NOTEBOOKS) $(BROWSER)
 
 test-floors: $(FLOORS)/.installed ## the unit tests with the oldest versions that are admitted
 	$(FLOORS)/bin/python -m pytest tests $(BROWSER:%=--ignore=%)

@@ -213,6 +213,6 @@ def setup(seed=0):
     seed_everything(seed)
     machine = profile()
     for name, version, verdict in environment_rows():
-        print(f"{name:12} {version:10} {verdict}")
-    print(f"{'machine':12} {machine.name}, {os.cpu_count()} cores, {machine.precision}")
-    print(f"{'runs':12} {os.path.relpath(runs_folder(), ROOT)}")
+        print(f"{name:14} {version:10} {verdict}")
+    print(f"{'machine':14} {machine.name}, {os.cpu_count()} cores, {machine.precision}")
+    print(f"{'runs':14} {os.path.relpath(runs_folder(), ROOT)}")

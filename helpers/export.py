@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import keras
@@ -91,22 +90,22 @@ def save_saved_model(generator, size, folder):
     return folder
 
 
-def save_litert(generator, size, path, half=False):
-    """Write a LiteRT file (``.tflite``) for phones, browsers and small computers.
+def save_litert(saved_model, path, half=False):
+    """Convert a SavedModel to a LiteRT file (``.tflite``) for phones, browsers, small computers.
 
     ``half`` stores the weights in float16, in half the bytes. Returns its path. Raises ValueError
-    as :func:`serving_function`. Notebook 06.
+    if ``saved_model`` is no folder of :func:`save_saved_model`. Notebook 06.
     """
     path = Path(path)
-    with tempfile.TemporaryDirectory() as folder:
-        model = save_saved_model(generator, size, Path(folder) / "model")
-        with _quietly():
-            converter = tf.lite.TFLiteConverter.from_saved_model(str(model))
-            converter.experimental_enable_resource_variables = False  # weights are constants
-            if half:
-                converter.optimizations = [tf.lite.Optimize.DEFAULT]
-                converter.target_spec.supported_types = [tf.float16]
-            content = converter.convert()
+    if not (Path(saved_model) / "saved_model.pb").exists():
+        raise ValueError(f"{saved_model}: no SavedModel; write one with save_saved_model.")
+    with _quietly():
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+        converter.experimental_enable_resource_variables = False  # weights are constants
+        if half:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        content = converter.convert()
     part = path.with_suffix(".part")
     part.write_bytes(content)
     os.replace(part, path)

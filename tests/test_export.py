@@ -1,5 +1,10 @@
 """helpers.export: the exported files give Keras' picture, for a real photograph too."""
 
+import re
+import shutil
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -25,10 +30,11 @@ def shipped(request, tmp_path_factory):
     photograph = load_image(env.SAMPLE_DATA / "real" / "hazy" / "golden-temple.jpg")
     hazy = photograph[-size[0]:, :size[1]]
     assert hazy.shape[:2] == size
+    model = export.save_saved_model(generator, size, folder / "saved_model")
     files = {
-        "saved_model": export.save_saved_model(generator, size, folder / "saved_model"),
-        "float32": export.save_litert(generator, size, folder / "g.tflite"),
-        "float16": export.save_litert(generator, size, folder / "g16.tflite", half=True),
+        "saved_model": model,
+        "float32": export.save_litert(model, folder / "g.tflite"),
+        "float16": export.save_litert(model, folder / "g16.tflite", half=True),
     }
     output = generator(hazy[None] * 2 - 1, training=False).numpy()[0]
     return hazy, np.clip((output + 1) / 2, 0, 1), files
@@ -88,17 +94,40 @@ def test_a_policy_of_half_precision_does_not_get_into_the_file():
 def test_exporting_is_quiet_and_replaces_what_was_there(tmp_path, capfd):
     generator = unet(2, levels=3)
     for _ in range(2):
-        export.save_saved_model(generator, (8, 8), tmp_path / "model")
-        export.save_litert(generator, (8, 8), tmp_path / "model.tflite")
+        model = export.save_saved_model(generator, (8, 8), tmp_path / "model")
+        export.save_litert(model, tmp_path / "model.tflite")
     said = capfd.readouterr()
     assert said.err == "" and said.out == ""
     assert (tmp_path / "model" / "saved_model.pb").exists()
 
 
-def test_what_cannot_be_exported_leaves_the_old_file(tmp_path):
+def test_what_cannot_be_exported_leaves_what_was_there(tmp_path):
     generator, path = unet(2, levels=3), tmp_path / "model.tflite"
-    export.save_litert(generator, (8, 8), path)
-    before = path.read_bytes()
-    with pytest.raises(ValueError):
-        export.save_litert(generator, (9, 8), path)
-    assert path.read_bytes() == before
+    model = export.save_saved_model(generator, (8, 8), tmp_path / "model")
+    export.save_litert(model, path)
+    before = path.read_bytes(), (model / "saved_model.pb").read_bytes()
+    with pytest.raises(ValueError, match="multiples of 8"):
+        export.save_saved_model(generator, (9, 8), model)
+    for no_model in (tmp_path / "gone", tmp_path, path):
+        with pytest.raises(ValueError, match=f"{no_model}: no SavedModel"):
+            export.save_litert(no_model, path)
+    assert before == (path.read_bytes(), (model / "saved_model.pb").read_bytes())
+
+
+def test_the_lines_in_the_readme_dehaze_export_and_call(tmp_path, monkeypatch):
+    """The last block in a process of its own, which knows nothing of the project."""
+    readme = (env.ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    whole, convert, call = (next(block for block in blocks if words in block)
+                            for words in ("dehaze(generator", "save_litert(", "Interpreter("))
+    photograph = env.SAMPLE_DATA / "real" / "hazy" / "golden-temple.jpg"
+    shutil.copy(photograph, tmp_path / "my_photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(whole, {})
+    exec(convert, {})
+    done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    whole, small = (load_image(f"my_photo_dehazed.{kind}") for kind in ("jpg", "png"))
+    assert whole.shape == load_image(photograph).shape and small.shape == (384, 512, 3)
+    shrunk = keras.ops.image.resize(whole, (384, 512), antialias=True)
+    assert np.abs(small - shrunk).mean() < 0.03, "not the same picture"
