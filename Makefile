@@ -7,6 +7,8 @@ CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 # Environments beside .venv: Colab's versions, and the oldest that requirements.txt admits.
 COLAB := .venv-colab
 FLOORS := .venv-floors
+# Most of what pip would compile there is never imported.
+ONCE := --disable-pip-version-check --no-compile
 BROWSER := $(wildcard tests/test_browser*.py)
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
 
@@ -36,10 +38,11 @@ test-colab: $(COLAB)/.installed chromium ## the lessons and panels with Colab's 
 	$(COLAB)/bin/python -m pytest --nbval --nbval-current-env tests/test_env.py tests/test_photo.py \
 	  tests/test_reference.py tests/test_widgets.py $(NOTEBOOKS) $(BROWSER)
 
+# Without the tests of `make bench`, which is the maintainers' and measures today's versions.
 test-floors: $(FLOORS)/.installed ## the unit tests with the oldest versions that are admitted
-	$(FLOORS)/bin/python -m pytest tests $(BROWSER:%=--ignore=%)
+	$(FLOORS)/bin/python -m pytest tests $(BROWSER:%=--ignore=%) --ignore-glob='*/test_bench*.py'
 
-unit: $(VENV)/.installed-tests lint ## lint and the tests that take a minute or two: no notebook, no browser
+unit: $(VENV)/.installed-tests lint ## lint and unit tests: no notebook, no browser
 	$(PY) -m pytest tests $(BROWSER:%=--ignore=%)
 
 lint: $(VENV)/.installed-tests ## ruff, over the notebooks too
@@ -75,7 +78,7 @@ stamp: $(VENV)/.installed ## write the address in pyproject.toml into badges, se
 
 clean: ## remove build/ and caches; runs/ and .venv/ stay
 	rm -rf build .pytest_cache .ruff_cache
-	find . -path ./$(VENV) -prune -o -path ./runs -prune -o -type d \
+	find . -path './.venv*' -prune -o -path ./runs -prune -o -type d \
 	  \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # Without a stamp an install never ended, and pip cannot be trusted to mend what it left: start anew.
@@ -102,7 +105,7 @@ $(VENV)/.installed-tests: tests/requirements.txt $(VENV)/.installed
 
 $(COLAB)/.installed: tests/colab-requirements.txt requirements.txt tests/requirements.txt $(VENV)/.installed
 	$(PY) -m venv --clear $(COLAB)
-	$(COLAB)/bin/python -m pip install --disable-pip-version-check -r tests/colab-requirements.txt \
+	$(COLAB)/bin/python -m pip install $(ONCE) -r tests/colab-requirements.txt \
 	  -r tests/requirements.txt
 	@touch $@
 
@@ -110,7 +113,7 @@ $(COLAB)/.installed: tests/colab-requirements.txt requirements.txt tests/require
 $(FLOORS)/.installed: requirements.txt tests/requirements.txt $(VENV)/.installed
 	$(PY) -m venv --clear $(FLOORS)
 	sed -n 's/^\([a-z-]*\)>=\([^,]*\),.*/\1==\2/p' requirements.txt > $(FLOORS)/floors.txt
-	$(FLOORS)/bin/python -m pip install --disable-pip-version-check -r $(FLOORS)/floors.txt \
+	$(FLOORS)/bin/python -m pip install $(ONCE) -r $(FLOORS)/floors.txt \
 	  -r tests/requirements.txt
 	@touch $@
 

@@ -142,12 +142,13 @@ def test_a_python_too_old_gets_one_sentence(bare_project):
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_clean_keeps_runs(bare_project):
-    for name in ("runs/pix2pix-001/x", "build/x", "helpers/__pycache__/x", ".venv/x"):
+    for name in ("runs/pix2pix-001/x", "build/x", "helpers/__pycache__/x", ".venv/x",
+                 ".venv-colab/lib/__pycache__/x"):
         (bare_project / name).parent.mkdir(parents=True, exist_ok=True)
         (bare_project / name).touch()
     assert make(bare_project, "clean").returncode == 0
     kept = {p.relative_to(bare_project).as_posix() for p in bare_project.rglob("x")}
-    assert kept == {"runs/pix2pix-001/x", ".venv/x"}
+    assert kept == {"runs/pix2pix-001/x", ".venv/x", ".venv-colab/lib/__pycache__/x"}
 
 
 def write_notebook(path, *sources):
