@@ -10,6 +10,10 @@ FLOORS := .venv-floors
 # Most of what pip would compile there is never imported.
 ONCE := --disable-pip-version-check --no-compile
 BROWSER := $(wildcard tests/test_browser*.py)
+# The unit tests, two files at a time. Runs that are killed get the machine for themselves: a write
+# of milliseconds must be caught.
+KILLED := tests/test_trainer.py
+PARALLEL := -n 2 --dist loadfile tests $(BROWSER:%=--ignore=%) --ignore=$(KILLED)
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
 
 # A .venv whose Python is gone (moved, upgraded) counts as not installed.
@@ -32,7 +36,8 @@ notebooks: $(VENV)/.installed ## execute the committed notebooks in place
 	@$(PY) scripts/run_notebooks.py --in-place
 
 test: $(VENV)/.installed-tests chromium lint ## everything: lint, unit tests, notebooks, browser
-	$(PY) -m pytest --nbval --nbval-current-env tests $(NOTEBOOKS)
+	$(PY) -m pytest $(PARALLEL)
+	$(PY) -m pytest --nbval --nbval-current-env $(KILLED) $(NOTEBOOKS) $(BROWSER)
 
 test-colab: $(COLAB)/.installed chromium ## the lessons and panels with Colab's versions
 	$(COLAB)/bin/python -m pytest --nbval --nbval-current-env tests/test_env.py tests/test_photo.py \
@@ -40,10 +45,12 @@ test-colab: $(COLAB)/.installed chromium ## the lessons and panels with Colab's 
 
 # Without the tests of `make bench`, which is the maintainers' and measures today's versions.
 test-floors: $(FLOORS)/.installed ## the unit tests with the oldest versions that are admitted
-	$(FLOORS)/bin/python -m pytest tests $(BROWSER:%=--ignore=%) --ignore-glob='*/test_bench*.py'
+	$(FLOORS)/bin/python -m pytest $(KILLED)
+	$(FLOORS)/bin/python -m pytest $(PARALLEL) --ignore-glob='*/test_bench*.py'
 
 unit: $(VENV)/.installed-tests lint ## lint and unit tests: no notebook, no browser
-	$(PY) -m pytest tests $(BROWSER:%=--ignore=%)
+	$(PY) -m pytest $(KILLED)
+	$(PY) -m pytest $(PARALLEL)
 
 lint: $(VENV)/.installed-tests ## ruff, over the notebooks too
 	$(PY) -m ruff check

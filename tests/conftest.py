@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 def pytest_configure(config):
     """Nothing that the tests train may mix with the reader's own runs, or with a former test's."""
-    runs = ROOT / "build" / "runs" / "test"
+    runs = ROOT / "build" / "runs" / ("test" + os.environ.get("PYTEST_XDIST_WORKER", ""))
     if not config.option.collectonly:
         shutil.rmtree(runs, ignore_errors=True)
         runs.mkdir(parents=True)
