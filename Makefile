@@ -10,11 +10,14 @@ FLOORS := .venv-floors
 # Most of what pip would compile there is never imported.
 ONCE := --disable-pip-version-check --no-compile
 BROWSER := $(wildcard tests/test_browser*.py)
-# The unit tests, two files at a time. Runs that are killed get the machine for themselves: a write
-# of milliseconds must be caught.
+LESSONS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
+SOLUTIONS := $(sort $(wildcard notebooks/solutions/*.ipynb))
+# Two files at a time: what needs no order. Runs that are killed get the machine for themselves, for
+# a write of milliseconds must be caught.
+PARALLEL := -n 2 --dist loadfile
 KILLED := tests/test_trainer.py
-PARALLEL := -n 2 --dist loadfile tests $(BROWSER:%=--ignore=%) --ignore=$(KILLED)
-NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
+UNIT := tests $(BROWSER:%=--ignore=%) --ignore=$(KILLED)
+NBVAL := --nbval --nbval-current-env
 
 # A .venv whose Python is gone (moved, upgraded) counts as not installed.
 $(shell $(PY) -c '' 2>/dev/null || rm -f $(VENV)/.installed $(VENV)/.installed-tests)
@@ -36,21 +39,22 @@ notebooks: $(VENV)/.installed ## execute the committed notebooks in place
 	@$(PY) scripts/run_notebooks.py --in-place
 
 test: $(VENV)/.installed-tests chromium lint ## everything: lint, unit tests, notebooks, browser
-	$(PY) -m pytest $(PARALLEL)
-	$(PY) -m pytest --nbval --nbval-current-env $(KILLED) $(NOTEBOOKS) $(BROWSER)
+	$(PY) -m pytest $(PARALLEL) $(NBVAL) $(UNIT) $(SOLUTIONS)
+	$(PY) -m pytest $(NBVAL) $(KILLED) $(LESSONS) $(BROWSER)
 
 test-colab: $(COLAB)/.installed chromium ## the lessons and panels with Colab's versions
-	$(COLAB)/bin/python -m pytest --nbval --nbval-current-env tests/test_env.py tests/test_photo.py \
-	  tests/test_reference.py tests/test_widgets.py $(NOTEBOOKS) $(BROWSER)
+	$(COLAB)/bin/python -m pytest $(PARALLEL) $(NBVAL) tests/test_env.py tests/test_photo.py \
+	  tests/test_reference.py tests/test_widgets.py $(SOLUTIONS)
+	$(COLAB)/bin/python -m pytest $(NBVAL) $(LESSONS) $(BROWSER)
 
 # Without the tests of `make bench`, which is the maintainers' and measures today's versions.
 test-floors: $(FLOORS)/.installed ## the unit tests with the oldest versions that are admitted
 	$(FLOORS)/bin/python -m pytest $(KILLED)
-	$(FLOORS)/bin/python -m pytest $(PARALLEL) --ignore-glob='*/test_bench*.py'
+	$(FLOORS)/bin/python -m pytest $(PARALLEL) $(UNIT) --ignore-glob='*/test_bench*.py'
 
 unit: $(VENV)/.installed-tests lint ## lint and unit tests: no notebook, no browser
 	$(PY) -m pytest $(KILLED)
-	$(PY) -m pytest $(PARALLEL)
+	$(PY) -m pytest $(PARALLEL) $(UNIT)
 
 lint: $(VENV)/.installed-tests ## ruff, over the notebooks too
 	$(PY) -m ruff check
