@@ -33,10 +33,10 @@ lab: $(VENV)/.installed ## install what is needed and open JupyterLab on the not
 	$(PY) -m jupyterlab $$root --LabApp.default_url=/lab/tree/notebooks $(LAB)
 
 run: $(VENV)/.installed ## execute all notebooks in order into build/notebooks/
-	@$(PY) scripts/run_notebooks.py --into build/notebooks
+	@$(PY) scripts/maintain/run_notebooks.py --into build/notebooks
 
 notebooks: $(VENV)/.installed ## execute the committed notebooks in place
-	@$(PY) scripts/run_notebooks.py --in-place
+	@$(PY) scripts/maintain/run_notebooks.py --in-place
 
 test: $(VENV)/.installed-tests chromium lint ## everything: lint, unit tests, notebooks, browser
 	$(PY) -m pytest $(PARALLEL) $(NBVAL) $(UNIT) $(SOLUTIONS)
@@ -62,21 +62,21 @@ lint: $(VENV)/.installed-tests ## ruff, over the notebooks too
 # The package that it installs is another dark channel prior, to measure ours beside.
 bench: $(VENV)/.installed-tests ## measure seconds and memory, beside another dark channel prior
 	@$(PY) -c 'import adrishyam' 2>/dev/null || \
-	  $(PY) -m pip install -q --disable-pip-version-check -r scripts/bench-requirements.txt
-	@$(PY) scripts/bench.py $(BENCH)
-	@$(PY) scripts/bench_training.py
-	@$(PY) scripts/bench_data.py
-	@$(PY) scripts/bench_panels.py
+	  $(PY) -m pip install -q --disable-pip-version-check -r scripts/maintain/bench-requirements.txt
+	@$(PY) scripts/maintain/bench.py $(BENCH)
+	@$(PY) scripts/maintain/bench_training.py
+	@$(PY) scripts/maintain/bench_data.py
+	@$(PY) scripts/maintain/bench_panels.py
 
 samples: $(VENV)/.installed-tests ## rebuild sample_data from clear photographs and scene files
-	$(PY) scripts/make_samples.py
+	$(PY) scripts/maintain/make_samples.py
 
 weights: $(VENV)/.installed ## train the shipped weights: make weights DATA="--real DIR --clear DIR"
-	$(PY) scripts/train_weights.py
-	$(PY) scripts/train_improved.py $(DATA)
+	$(PY) scripts/maintain/train_weights.py
+	$(PY) scripts/maintain/train_improved.py $(DATA)
 
 ablation: $(VENV)/.installed ## the table of notebook 05: make ablation DATA="--real DIR --clear DIR"
-	$(PY) scripts/ablation.py $(DATA)
+	$(PY) scripts/maintain/ablation.py $(DATA)
 
 resolve: $(VENV)/.installed ## check that the requirements resolve for every supported Python
 	@for version in 3.11 3.12 3.13; do \
@@ -85,7 +85,7 @@ resolve: $(VENV)/.installed ## check that the requirements resolve for every sup
 	done
 
 stamp: $(VENV)/.installed ## write the address in pyproject.toml into badges, setup cells, README, CITATION.cff
-	@$(PY) scripts/stamp_repository.py
+	@$(PY) scripts/maintain/stamp_repository.py
 
 clean: ## remove build/ and caches; runs/ and .venv/ stay
 	rm -rf build .pytest_cache .ruff_cache

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from helpers import env
 from helpers.data import normalise
-from helpers.inference import load_generator
+from helpers.weights import load_generator
 
 
 def load_float32(path):

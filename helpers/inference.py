@@ -1,85 +1,13 @@
 """Load trained weights and dehaze an image of any size. Taught in notebooks 04 and 05.
-
-From the command line, a file or a folder: ``python -m helpers.inference IN OUT``.
 """
 
-if __name__ == "__main__":  # up here, so that a mistake is told before TensorFlow has loaded
-    from helpers.folder import main
-
-    raise SystemExit(main())
-
-import json
 import math
-from pathlib import Path
 
 import keras
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
-from helpers import env, models
 from helpers.data import denormalise, normalise
 from helpers.haze import guided_lines, resize
-from helpers.runs import digest, find_runs
-
-NETWORKS = {"unet": models.unet, "physics_unet": models.physics_unet}
-
-
-class WeightsError(ValueError):
-    """A weights file cannot be used; the message names it and the remedy."""
-
-
-def find_weights(name, runs=None):
-    """Folder of the newest finished run called ``name``, or of the weights that are shipped.
-
-    A folder holds ``generator.safetensors`` and ``history.json``; of a run, and of the shipped
-    pix2pix, also ``frames/``. Raises :class:`WeightsError` if there is neither. Notebook 04.
-    """
-    finished = find_runs(name, runs or env.runs_folder(), finished=True)
-    shipped = env.SAMPLE_DATA / "weights" / name
-    if not finished and not shipped.is_dir():
-        remedy = "run make weights" if name == "improved" else "run notebook 03"
-        raise WeightsError(f"{shipped}: no such weights; {remedy} to train {name}.")
-    return finished[-1] if finished else shipped
-
-
-def load_generator(path):
-    """Build the generator that a ``generator.safetensors`` file describes, with its weights.
-
-    Raises :class:`WeightsError` when the file is missing, damaged, of another network or of a
-    newer format, or lies where the weights of another name are shipped. Notebook 04.
-    """
-    path = Path(path)
-    again = "get it again, or train it anew"
-    try:
-        with safe_open(path, "numpy") as file:
-            meta = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-            arrays = [file.get_tensor(key) for key in sorted(file.keys())]
-        version = meta["format"]
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file; run notebook 03 first.") from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        problem = f"not a generator of this project, or damaged ({error!r}); {again}"
-        raise WeightsError(f"{path}: {problem}.") from None
-    if version != 2:
-        problem = f"format {version!r}, made with Keras {meta.get('keras')}; update this code"
-        raise WeightsError(f"{path}: {problem}.")
-    if digest(arrays) != meta.get("sha256"):
-        raise WeightsError(f"{path}: damaged, its SHA-256 is not that of its saving; {again}.")
-    shipped = path.resolve().parent.parent == (env.SAMPLE_DATA / "weights").resolve()
-    if shipped and path.parent.name != meta.get("name"):
-        raise WeightsError(f"{path}: swapped, it holds the weights of {meta.get('name')}; {again}.")
-    try:
-        architecture = dict(meta["architecture"])
-        generator = NETWORKS[architecture.pop("network")](**architecture)
-    except Exception:  # Keras answers nonsense arguments in many ways
-        problem = f"it names a network that cannot be built: {meta.get('architecture')}; {again}"
-        raise WeightsError(f"{path}: {problem}.") from None
-    variables = [v for v in generator.variables if "seed" not in v.name]
-    if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
-        raise WeightsError(f"{path}: its weights do not fit the network that it names; {again}.")
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array.astype("float32"))
-    return generator
 
 
 def dehaze(generator, image, strength=1.0):
@@ -193,3 +121,20 @@ def _in_batches(generator, tiles, batch=8):
     for first in range(0, len(tiles), batch):
         out = generator(normalise(tiles[first:first + batch]), training=False)
         yield from np.asarray(out, "float32")
+
+
+def central(image, size=256):
+    """The central square of an image, at most ``size`` pixels a side."""
+    top, left = (max(0, (n - size) // 2) for n in image.shape[:2])
+    return image[top:top + size, left:left + size]
+
+
+def verdict(discriminator, hazy, image):
+    """What a PatchGAN says of the central 256×256 pixels of an RGB image in [0, 1].
+
+    Returns float32 (30, 30): the probability, 0..1, of each patch of being real, given ``hazy``.
+    Notebook 04.
+    """
+    inputs = [normalise(central(x))[None].astype("float32") for x in (hazy, image)]
+    logits = discriminator(inputs, training=False)[0, ..., 0]
+    return keras.ops.convert_to_numpy(keras.ops.sigmoid(logits))

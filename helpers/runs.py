@@ -1,50 +1,32 @@
 """Training runs on disk: folders, checkpoints, weights. Taught in notebook 03."""
 
-import contextlib
-import hashlib
 import io
 import json
-import os
-import re
+import math
+import time
 from dataclasses import asdict
 from pathlib import Path
 
-import keras
 import numpy as np
-import safetensors.numpy
 import tensorflow as tf
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from helpers import env
+from helpers.checkup import output_spread
+from helpers.data import pairs_in_batch
 from helpers.images import load_image
-
-
-class RunError(RuntimeError):
-    """A run cannot go on; the message names the file and the remedy."""
-
-
-def _replace(path, content):
-    """Write bytes or text so that an interruption leaves the old file or the new one.
-
-    Raises :class:`RunError` if there is no room, or no right, to write it; the old one stays.
-    """
-    part = path.with_suffix(".part")
-    try:
-        part.write_bytes(content if isinstance(content, bytes) else content.encode())
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise RunError(
-            f"{path}: cannot be written ({reason}); what was saved before is intact: make room and "
-            "run it again, and it goes on from the last checkpoint."
-        ) from None
-
-
-def _tensors(tensors, metadata):
-    return safetensors.numpy.save(tensors, {k: json.dumps(v) for k, v in metadata.items()})
+from helpers.inference import verdict
+from helpers.metrics import psnr
+from helpers.weights import (
+    RunError,
+    digest,
+    find_runs,
+    is_finished,
+    pack,
+    save_generator,
+    write_whole,
+)
 
 
 def _settings_in(folder):
@@ -53,29 +35,6 @@ def _settings_in(folder):
         return json.loads((folder / "settings.json").read_text())
     except (OSError, ValueError):
         return None
-
-
-def digest(arrays):
-    """SHA-256 of a list of arrays, their types and shapes included, as hexadecimal text."""
-    sha = hashlib.sha256()
-    for array in arrays:
-        sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
-    return sha.hexdigest()
-
-
-def save_generator(generator, path, name, dtype="float16", **architecture):
-    """Write a generator's variables and what is needed to build it again, for inference.
-
-    ``name`` is the run's, ``architecture`` the function of :mod:`helpers.models` ("network") and
-    its arguments. Half precision halves the file. Variables are stored by their position; their
-    SHA-256 and the versions go along. Notebook 03.
-    """
-    tensors = {f"{i:03}": np.asarray(v).astype(dtype) for i, v in enumerate(generator.variables)
-               if "seed" not in v.name}
-    metadata = {"format": 2, "name": name, "architecture": architecture,
-                "sha256": digest(tensors.values()), "keras": keras.__version__,
-                "tensorflow": tf.__version__}
-    _replace(Path(path), _tensors(tensors, metadata))
 
 
 class Run:
@@ -96,7 +55,7 @@ class Run:
             for part in self.folder.glob("*.part"):  # of a process that was killed while it wrote
                 part.unlink()
             if not _settings_in(self.folder):
-                _replace(self.folder / "settings.json", json.dumps(asdict(settings), indent=1))
+                write_whole(self.folder / "settings.json", json.dumps(asdict(settings), indent=1))
             self.log = tf.summary.create_file_writer(str(self.folder / "logs"))
 
     def record(self, step, numbers, pictures=None, verdicts=None):
@@ -117,7 +76,7 @@ class Run:
                 buffer = io.BytesIO()
                 pixels = Image.fromarray(np.round(image * 255).astype("uint8"))
                 pixels.save(buffer, kind, quality=90)
-                _replace(self.folder / "frames" / f"{step:06}_{scene}.{suffix}", buffer.getvalue())
+                write_whole(self.folder / "frames" / f"{step:06}_{scene}.{suffix}", buffer.getvalue())
 
     def save_checkpoint(self, keep=3):
         """Write all networks and optimizers, the step and the history; keep the last three.
@@ -131,7 +90,7 @@ class Run:
         path = self.folder / f"checkpoint-{self.step:06}.safetensors"
         tensors = {f"{i:04}": a for i, a in enumerate(arrays)}
         metadata = {"step": self.step, "history": self.history, "sha256": digest(arrays)}
-        _replace(path, _tensors(tensors, metadata))
+        write_whole(path, pack(tensors, metadata))
         for old in self.checkpoints()[:-keep]:
             old.unlink()
 
@@ -172,7 +131,7 @@ class Run:
     def finish(self):
         """Write the history and the generator's weights, which makes the run a finished one."""
         self.log.flush()
-        _replace(self.folder / "history.json", json.dumps(self.history))
+        write_whole(self.folder / "history.json", json.dumps(self.history))
         save_generator(self.networks[0], self.folder / "generator.safetensors",
                        self.settings.name, **self.settings.architecture)
 
@@ -185,11 +144,6 @@ def _read_checkpoint(path):
     if digest(arrays) != meta["sha256"]:
         raise ValueError("its SHA-256 is not that of its saving")
     return arrays, meta["step"], meta["history"]
-
-
-def is_finished(folder):
-    """True if the run in ``folder`` has written its generator."""
-    return (Path(folder) / "generator.safetensors").exists()
 
 
 def open_run(settings, networks, optimizers, runs=None, folder=None, writes=True):
@@ -215,14 +169,6 @@ def has_settings(folder, settings):
     return _settings_in(folder) == wanted
 
 
-def find_runs(name, runs, finished=False):
-    """Folders of the runs called ``name``, oldest first; ``finished``: only those that ended."""
-    folders = [p for p in Path(runs).glob("*")
-               if re.fullmatch(re.escape(name) + r"-\d+", p.name) and p.is_dir()]
-    chosen = filter(is_finished, folders) if finished else folders
-    return sorted(chosen, key=lambda p: int(p.name.rsplit("-", 1)[1]))
-
-
 def load_frames(folder):
     """The pictures saved in a run's folder while it trained: {scene: {step: RGB in [0, 1]}}."""
     return _frames(folder, "jpg", load_image)
@@ -243,3 +189,76 @@ def _frames(folder, suffix, load):
         step, scene = path.stem.split("_", 1)
         frames.setdefault(scene, {})[int(step)] = load(path)
     return frames
+
+
+def watch(run, scenes, dehaze, panel, pairs=(), reports=20, checkpoints=5):
+    """Make the ``after_step`` function of :func:`helpers.training.train` for a run.
+
+    Every ``steps / reports`` steps, and behind the first and the last one, it dehazes ``scenes``
+    (a list of (name, hazy, clear), RGB in [0, 1]) by ``dehaze(generator, hazy)``, in inference
+    mode; records the means of what the steps returned and the validation scores; saves the pictures
+    of the first three and the discriminator's verdict on them; and calls ``panel(history, status,
+    done, pictures)``, ``done`` being the part of the run in 0..1. About ``checkpoints`` times, and
+    behind the first and the last step, it writes a checkpoint (tens of megabytes, hence not each
+    time). Raises :class:`helpers.runs.RunError` when a number is none any more, see
+    :func:`go_back`; ``pairs`` are those that are trained on. Notebook 03.
+    """
+    settings = run.settings
+    steps, every = settings.steps, max(1, settings.steps // reports)
+    sums, count, clock = {}, 0, None  # clock: (step, seconds) when the first step had compiled
+
+    def after_step(step, seen):
+        nonlocal sums, count, clock
+        clock = clock or (step, time.monotonic())
+        if not all(map(math.isfinite, seen.values())):
+            go_back(run, step, seen, pairs)
+        sums = {name: sums.get(name, 0) + value for name, value in seen.items()}
+        count += 1
+        if not run.writes or (step % every and step not in (1, steps)):
+            return
+        numbers = {name: value / count for name, value in sums.items()}
+        results = {name: dehaze(run.networks[0], hazy) for name, hazy, _ in scenes}
+        if scenes:
+            truths = [clear for *_, clear in scenes]
+            numbers["psnr"] = float(np.mean(list(map(psnr, results.values(), truths))))
+            numbers["spread"] = output_spread(list(results.values()), truths)
+        pictures = dict(list(results.items())[:3])
+        verdicts = {name: verdict(run.networks[-1], hazy, pictures[name])
+                    for name, hazy, _ in scenes[:3] if "discriminator" in seen}
+        run.record(step, numbers, pictures, verdicts)
+        if step in (1, steps) or step // every % max(1, reports // checkpoints) == 0:
+            run.save_checkpoint()
+        sums, count = {}, 0
+        panel(run.history, status_line(run, numbers, clock), step / steps, list(pictures.values()))
+
+    return after_step
+
+
+def status_line(run, numbers, clock):
+    """Where a run is: its step, its speed since ``clock``, (step, seconds), and its PSNR."""
+    done, seconds = run.step - clock[0], time.monotonic() - clock[1]
+    parts = [f"step {run.step} of {run.settings.steps}"]
+    if done:
+        minutes, rest = divmod(round((run.settings.steps - run.step) * seconds / done), 60)
+        parts.append(f"{done * run.settings.batch / seconds:.1f} images/s")
+        parts.append(f"{minutes}:{rest:02} left")
+    if "psnr" in numbers:
+        parts.append(f"validation {numbers['psnr']:.1f} dB")
+    return ", ".join(parts)
+
+
+def go_back(run, step, seen, pairs):
+    """Restore the last checkpoint, then raise RunError: at ``step`` a number was none any more.
+
+    The message names the losses and the files of the batch.
+    """
+    bad = ", ".join(name for name, value in seen.items() if not math.isfinite(value))
+    settings = run.settings
+    files = pairs_in_batch(pairs, settings.batch, step - 1, settings.seed) if pairs else []
+    names = ", ".join(str(pair.hazy) for pair in files) or "unknown"
+    back = run.restore_checkpoint()
+    kept = f"the weights are those of step {back} again" if back else "no checkpoint was there"
+    raise RunError(
+        f"step {step}: no longer a number: {bad}; {kept}. The batch was made of {names}. Look at "
+        "it with check_batch, or start a run with a lower learning rate."
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from helpers.haze import add_haze, guided_upsample, resize
+from helpers.haze import add_haze, guided_upsample, resize, transmission
 
 
 @dataclass(frozen=True)
@@ -193,3 +193,29 @@ class Mixture:
         clear, *known = random_crop([photograph, *known], rng, self.size)
         depth, sky = [None if x is None else known.pop(0) for x in extra]
         return vary_exposure(synthesise(clear, rng, depth, sky, self.ranges), clear, rng)
+
+
+NO_JPEG = 100  # the quality that stands for «not compressed at all»
+
+
+def colour_of(airlight, warmth):
+    """RGB of an airlight in [0, 1]: ``warmth`` > 0 adds red and takes blue away."""
+    return np.clip([airlight + warmth, airlight, airlight - warmth], 0, 1)
+
+
+def make_haze(clear, depth, beta, airlight=0.9, warmth=0.0, uneven=0.0, noise=0.0,
+              quality=NO_JPEG, seed=0):
+    """A photograph in haze as a camera would file it, and its transmission: (hazy, t).
+
+    ``uneven`` is the exponent of the multi-octave clouds that multiply beta (0: the same
+    everywhere), ``noise`` the sensor's standard deviation in 1/255, ``quality`` that of JPEG, 1 to
+    95, or :data:`NO_JPEG`. First the air, then the sensor, then the file. ``seed`` decides the
+    clouds and the noise. Notebook 01.
+    """
+    rng = np.random.default_rng(seed)
+    clouds = np.exp(uneven * smooth_noise(depth.shape, rng))
+    t = transmission(depth * clouds, beta).astype("float32")
+    hazy = add_haze(clear, t, colour_of(airlight, warmth))
+    grain = rng.standard_normal(hazy.shape, "float32")
+    hazy = np.clip(hazy + noise / 255 * grain, 0, 1).astype("float32")
+    return (hazy if quality >= NO_JPEG else jpeg(hazy, min(quality, 95))), t

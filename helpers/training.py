@@ -1,12 +1,7 @@
 """The train step, the loop, and what they need: settings, optimizers, several devices.
 
-Taught in notebook 03. From the command line: ``python -m helpers.training DATA --out RUN``.
+Taught in notebook 03.
 """
-
-if __name__ == "__main__":  # up here, so that a mistake is told before TensorFlow has loaded
-    from helpers.command import main
-
-    raise SystemExit(main())
 
 from dataclasses import dataclass
 
@@ -16,9 +11,11 @@ from keras import ops
 
 from helpers import env
 from helpers.data import training_batches
+from helpers.inference import dehaze
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
 from helpers.models import patchgan, unet
-from helpers.runs import RunError
+from helpers.runs import open_run, watch
+from helpers.weights import RunError
 
 
 @dataclass(frozen=True)
@@ -219,3 +216,29 @@ def update_average(average, generator, decay, step):
     # Not .variables: among them are the seeds of dropout, which are whole numbers.
     for mean, value in zip(average.weights, generator.weights, strict=True):
         mean.assign(decay * mean + (1 - decay) * value)
+
+
+def is_chief(strategy):
+    """True for the process that writes: of several workers the first, otherwise the only one."""
+    resolver = strategy.cluster_resolver
+    return not (resolver and resolver.task_type == "worker" and resolver.task_id)
+
+
+def fit(settings, pairs, scenes, panel, runs=None, folder=None, strategy=None, reports=20):
+    """Train a run, or continue it, to its end; returns the :class:`helpers.runs.Run`.
+
+    ``pairs`` are trained on and ``scenes``, a list of (name, hazy, clear), watched; ``panel`` and
+    ``reports`` as in :func:`watch`; ``runs`` and ``folder`` as in :func:`helpers.runs.open_run`.
+    ``strategy`` is a ``tf.distribute`` strategy for several devices. Notebook 03.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        networks, optimizers = build(settings)
+    run = open_run(settings, networks, optimizers, runs, folder, is_chief(strategy))
+    batches = distribute_batches(strategy, pairs, settings, run.step)
+    step = compile_step(train_step, networks, optimizers, settings, strategy)
+    after_step = watch(run, scenes, dehaze, panel, pairs, reports)
+    train(step, batches, run.step, settings.steps, after_step)
+    if run.writes:
+        run.finish()
+    return run

@@ -14,6 +14,9 @@ from IPython import get_ipython
 from IPython.display import HTML, display
 from PIL import Image, ImageDraw, ImageFont
 
+from helpers.data import open_pair
+from helpers.images import ImageError, to_uint8
+
 LOG2 = float(np.log(2))
 INK, HAZE, NETWORK, ACCENT = "#333333", "#8a97a6", "#1f77b4", "#d95f02"
 
@@ -196,3 +199,37 @@ def wipe(before, after, labels=("hazy", "dehazed"), alt="", width=720):
         f'oninput="{move}" style="{cover};opacity:0;cursor:ew-resize;touch-action:pan-y">'
         "</div>"
     )
+
+
+def evenly(items, count):
+    """At most ``count`` of the items, evenly over the list."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items)))
+    return [items[round(place)] for place in places]
+
+
+def contact_sheet(pairs, count=8, width=240):
+    """Up to ``count`` pairs, evenly chosen: RGB in [0, 1], hazy above clear, four in a row.
+
+    Unusable ones are left out; without any other, :class:`helpers.images.ImageError` is raised.
+    """
+    cell = (width, width * 3 // 4)
+    rows, problem = [], "no pairs to draw."
+    for pair in evenly(pairs, count):
+        try:
+            images = [to_uint8(x) for x in open_pair(pair, frame=(2 * width, 2 * width))]
+        except ImageError as error:
+            problem = str(error)
+            continue
+        column = Image.new("RGB", (width, 2 * cell[1] + 2), "white")
+        for n, image in enumerate(map(Image.fromarray, images)):
+            image.thumbnail(cell)
+            left, top = (cell[0] - image.width) // 2, (cell[1] - image.height) // 2
+            column.paste(image, (left, top + n * (cell[1] + 2)))
+        rows.append(np.pad(np.asarray(column, "float32") / 255, [(0, 8), (0, 8), (0, 0)],
+                           constant_values=1))
+    if not rows:
+        raise ImageError(problem)
+    step = min(4, len(rows))
+    rows += [np.ones_like(rows[0])] * (-len(rows) % step)
+    return np.concatenate([np.concatenate(rows[n:n + step], axis=1)
+                           for n in range(0, len(rows), step)])

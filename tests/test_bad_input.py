@@ -489,7 +489,7 @@ def test_bad_pairs_are_left_out_and_named(mixed):
 
 
 def test_the_command_line_skips_bad_files_on_request(mixed, tmp_path, capsys):
-    from helpers import command
+    import train as command
 
     def train(out, *options):
         tiny = ["--width", "4", "--batch", "1", "--steps", "1", "--precision", "float32"]
@@ -510,7 +510,7 @@ def test_the_command_line_skips_bad_files_on_request(mixed, tmp_path, capsys):
 
 
 def test_nothing_usable(mixed, tmp_path, capsys):
-    from helpers import command
+    import train as command
 
     for path in (mixed / "clear").iterdir():
         path.write_bytes(b"")

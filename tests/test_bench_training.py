@@ -10,8 +10,8 @@ from helpers import env
 
 tf = env.import_tensorflow()
 
-from helpers.losses import discriminator_loss  # noqa: E402
-from helpers.models import patchgan, unet  # noqa: E402
+from helpers.losses import discriminator_loss
+from helpers.models import patchgan, unet
 
 
 def row(step, width=16, batch=4, seconds=0.5):

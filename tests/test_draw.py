@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers import draw
+from helpers.panels import drawing as draw
 
 RED = np.array([1, 0, 0], "float32")
 

@@ -13,10 +13,11 @@ from helpers import env
 
 tf = env.import_tensorflow()
 
-from helpers import export  # noqa: E402
-from helpers.images import load_image  # noqa: E402
-from helpers.inference import WeightsError, dehaze  # noqa: E402
-from helpers.models import physics_unet, unet  # noqa: E402
+from helpers import export
+from helpers.images import load_image
+from helpers.inference import dehaze
+from helpers.models import physics_unet, unet
+from helpers.weights import WeightsError
 
 WEIGHTS = env.SAMPLE_DATA / "weights"
 SIZES = {"pix2pix": (256, 512), "improved": (384, 512)}

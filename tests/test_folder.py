@@ -9,16 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import dehaze as folder
 import keras
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from helpers import env, folder
+from helpers import env
 from helpers.images import ImageError, encode, open_image, to_rgb
-from helpers.inference import WeightsError
 from helpers.models import physics_unet
-from helpers.runs import save_generator
+from helpers.weights import WeightsError, save_generator
 
 # Smooth, so that JPEG and WebP keep it to within a few levels.
 Y, X = np.mgrid[0:24, 0:40]

@@ -12,17 +12,9 @@ import safetensors.numpy
 from helpers import env
 from helpers.haze import add_haze, resize
 from helpers.images import load_image
-from helpers.inference import (
-    WeightsError,
-    apply_maps,
-    dehaze,
-    find_weights,
-    haze_maps,
-    in_tiles,
-    load_generator,
-)
+from helpers.inference import apply_maps, dehaze, haze_maps, in_tiles
 from helpers.models import physics_unet, unet
-from helpers.runs import digest, save_generator
+from helpers.weights import WeightsError, digest, find_weights, load_generator, save_generator
 
 RNG = np.random.default_rng(0)
 

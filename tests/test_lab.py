@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from helpers import haze, lab
+from helpers import haze
 from helpers.metrics import psnr
+from helpers.panels import haze as lab
 
 RNG = np.random.default_rng(0)
 CLEAR = RNG.uniform(0, 0.8, (48, 64, 3)).astype("float32")

@@ -35,7 +35,7 @@ MANIFEST = {  # function: (notebook, module of helpers)
     "train_step": ("03", "training"),
     "train": ("03", "training"),
     "compile_step": ("03", "training"),
-    "fit": ("03", "trainer"),
+    "fit": ("03", "training"),
     "psnr": ("04", "metrics"),
     "plain_encoder_block": ("05", "models"),
     "resize_block": ("05", "models"),

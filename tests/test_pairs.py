@@ -9,12 +9,14 @@ import pytest
 
 import helpers.pairs
 from helpers.env import ROOT
-from helpers.layouts import LAYOUTS, Layout, layout_table
 from helpers.pairs import (
+    LAYOUTS,
+    Layout,
     Pair,
     PairError,
     find_pairs,
     images_in,
+    layout_table,
     one_per_scene,
     report,
     scan,

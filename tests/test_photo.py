@@ -14,10 +14,10 @@ from helpers import env
 
 env.import_tensorflow()
 
-from helpers import widgets  # noqa: E402
-from helpers.images import ImageError  # noqa: E402
-from helpers.inference import load_generator  # noqa: E402
-from helpers.photo import Photo, download_link, uploaded  # noqa: E402
+from helpers.images import ImageError
+from helpers.panels import widgets
+from helpers.panels.photo import Photo, download_link, uploaded
+from helpers.weights import load_generator
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GENERATOR = load_generator(env.SAMPLE_DATA / "weights" / "improved" / "generator.safetensors")

@@ -14,12 +14,13 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from helpers import env  # noqa: E402
+from helpers import env
 
 env.import_tensorflow()
 
-from helpers.images import load_image  # noqa: E402
-from helpers.inference import dehaze, load_generator  # noqa: E402
+from helpers.images import load_image
+from helpers.inference import dehaze
+from helpers.weights import load_generator
 
 FOLDER = ROOT / "tests" / "reference"
 NETWORKS = ("pix2pix", "l1-only", "improved")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import env, render
+from helpers import env
 from helpers.haze import add_haze, dark_channel_prior, transmission
 from helpers.metrics import psnr, ssim
+from helpers.panels import evaluation as render
 
 SHIPPED = env.SAMPLE_DATA / "weights" / "pix2pix"
 

@@ -17,16 +17,9 @@ import tensorflow as tf
 from test_training import CLEAR, HAZY, SETTINGS, toy_networks, values
 
 from helpers import env, runs
-from helpers.inference import load_generator
-from helpers.runs import (
-    RunError,
-    find_runs,
-    is_finished,
-    load_frames,
-    load_verdicts,
-    open_run,
-)
+from helpers.runs import load_frames, load_verdicts, open_run
 from helpers.training import build, train_step
+from helpers.weights import RunError, find_runs, is_finished, load_generator
 
 
 def new_run(folder, settings=SETTINGS):
@@ -252,7 +245,8 @@ import numpy as np
 from helpers import env
 env.import_tensorflow()
 import keras
-from helpers.runs import Run, RunError
+from helpers.runs import Run
+from helpers.weights import RunError
 from helpers.training import Settings
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write then fails, as on a full disk
 class Network:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from helpers import env, models
 from helpers.metrics import score
-from helpers.runs import save_generator
+from helpers.weights import save_generator
 
 SIZE = (48, 64)  # height, width
 

@@ -7,12 +7,14 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from survey import main, survey
 
 from helpers import env
+from helpers.checkup import CERTAIN, pair_problem, phase_shift
 from helpers.data import load_pair
 from helpers.images import ImageError
 from helpers.pairs import PairError, find_pairs
-from helpers.survey import CERTAIN, contact_sheet, main, pair_problem, phase_shift, survey
+from helpers.viz import contact_sheet
 
 SAMPLES = env.SAMPLE_DATA / "validation"
 

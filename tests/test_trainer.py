@@ -16,15 +16,18 @@ import numpy as np
 import pytest
 import safetensors
 import tensorflow as tf
+import train as command
 from PIL import Image
 from test_runs import new_run
 from test_training import SETTINGS
 
-from helpers import command, env, trainer
+from helpers import env
+from helpers import training as trainer
 from helpers.data import pairs_in_batch
+from helpers.inference import verdict
 from helpers.pairs import Pair
-from helpers.runs import RunError, load_frames
-from helpers.trainer import verdict, watch
+from helpers.runs import load_frames, watch
+from helpers.weights import RunError
 
 SCENES = [  # even colours, which JPEG keeps
     (name, np.full((20, 30, 3), 0.2 * i + 0.3, "float32"), np.full((20, 30, 3), 0.9, "float32"))

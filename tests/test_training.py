@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from helpers import env, models, training
 from helpers.pairs import find_pairs
-from helpers.runs import RunError
 from helpers.training import (
     LinearDecay,
     Settings,
@@ -21,6 +20,7 @@ from helpers.training import (
     train_step,
     update_average,
 )
+from helpers.weights import RunError
 
 SETTINGS = Settings("tiny", width=4, size=256, batch=1, steps=10, precision="float32")
 

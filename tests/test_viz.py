@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from helpers import viz  # noqa: E402
+from helpers import viz
 
 RNG = np.random.default_rng(0)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import widgets
+from helpers.panels import widgets
 
 
 class Render:

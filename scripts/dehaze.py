@@ -1,4 +1,4 @@
-"""Dehaze a folder of photographs: what ``python -m helpers.inference IN OUT`` does."""
+"""Dehaze a folder of photographs: what ``python scripts/dehaze.py IN OUT`` does."""
 
 import argparse
 import math
@@ -116,7 +116,7 @@ def generator_of(weights):
 
     Raises :class:`helpers.inference.WeightsError`.
     """
-    from helpers.inference import find_weights, load_generator
+    from helpers.weights import find_weights, load_generator
 
     file = Path(weights)
     named = file.suffix != ".safetensors" and not file.is_file()
@@ -133,7 +133,7 @@ def _strength(text):
 def _options(arguments):
     """The command line's options; a wrong one ends the program with status 2 and one sentence."""
     parser = argparse.ArgumentParser(
-        prog="python -m helpers.inference",
+
         description="Dehaze a photograph or a folder of them, with its subfolders, at full size.",
         epilog="Exit status: 0 all is done, 1 some failed, 2 wrong usage, 130 interrupted.",
     )
@@ -170,7 +170,7 @@ def main(arguments=None):
 
 
 def _run(options):
-    from helpers.inference import WeightsError
+    from helpers.weights import WeightsError
 
     pairs, failures = plan(options.source, options.out)
     if not pairs and not failures:
@@ -192,3 +192,7 @@ def _run(options):
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

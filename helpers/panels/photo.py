@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.draw import cut, fit, numbers, tagged
 from helpers.images import FORMATS, encode, open_image, to_rgb
 from helpers.inference import apply_maps, haze_maps, map_changes
+from helpers.panels.drawing import cut, fit, numbers, tagged
 
 WIDTH, HEIGHT = 640, 480  # of what is shown; the file has the photograph's own size
 

@@ -6,36 +6,12 @@ are float32 RGB in [0, 1], shape (height, width, 3); depth and transmission (hei
 
 import numpy as np
 
-from helpers.haze import add_haze, dark_channel, remove_haze, transmission
+from helpers.haze import dark_channel, remove_haze, transmission
 from helpers.metrics import psnr
-from helpers.synthesis import jpeg, smooth_noise
+from helpers.synthesis import make_haze
 from helpers.viz import INK, strip
 
-NO_JPEG = 100  # the quality that stands for «not compressed at all»
 FULL_SCALE = 8  # the top of a histogram, as a multiple of the mean count
-
-
-def colour_of(airlight, warmth):
-    """RGB of an airlight in [0, 1]: ``warmth`` > 0 adds red and takes blue away."""
-    return np.clip([airlight + warmth, airlight, airlight - warmth], 0, 1)
-
-
-def make_haze(clear, depth, beta, airlight=0.9, warmth=0.0, uneven=0.0, noise=0.0,
-              quality=NO_JPEG, seed=0):
-    """A photograph in haze as a camera would file it, and its transmission: (hazy, t).
-
-    ``uneven`` is the exponent of the multi-octave clouds that multiply beta (0: the same
-    everywhere), ``noise`` the sensor's standard deviation in 1/255, ``quality`` that of JPEG, 1 to
-    95, or :data:`NO_JPEG`. First the air, then the sensor, then the file. ``seed`` decides the
-    clouds and the noise. Notebook 01.
-    """
-    rng = np.random.default_rng(seed)
-    clouds = np.exp(uneven * smooth_noise(depth.shape, rng))
-    t = transmission(depth * clouds, beta).astype("float32")
-    hazy = add_haze(clear, t, colour_of(airlight, warmth))
-    grain = rng.standard_normal(hazy.shape, "float32")
-    hazy = np.clip(hazy + noise / 255 * grain, 0, 1).astype("float32")
-    return (hazy if quality >= NO_JPEG else jpeg(hazy, min(quality, 95))), t
 
 
 def histogram(image, clear, bins=64):

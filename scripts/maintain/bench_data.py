@@ -31,7 +31,6 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 BATCH = 4
 COPIES, MEMORY, STEP = "from copies", "from memory", "training step"
 TASKS = ("first pass", "first pass, copies", "from the originals", COPIES, MEMORY, STEP)

@@ -30,7 +30,6 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 PHOTOGRAPH = ROOT / "sample_data" / "real" / "hazy" / "golden-temple.jpg"
 SIZES = {"0.8 megapixels": (1024, 768), "12 megapixels": (4000, 3000),
          "24 megapixels": (6000, 4000), "quick": (160, 120)}
@@ -49,7 +48,8 @@ def network(name, runs):
     from helpers import env
 
     env.import_tensorflow()
-    from helpers.inference import dehaze, find_weights, load_generator
+    from helpers.inference import dehaze
+    from helpers.weights import find_weights, load_generator
 
     generator = load_generator(find_weights(name, runs) / "generator.safetensors")
     return lambda image: dehaze(generator, image)

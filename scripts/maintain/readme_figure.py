@@ -17,15 +17,15 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from helpers import env  # noqa: E402
+from helpers import env
 
 env.import_tensorflow()  # quietly, before another module does it
-from helpers.data import load_pair  # noqa: E402
-from helpers.haze import dark_channel_prior  # noqa: E402
-from helpers.images import load_image  # noqa: E402
-from helpers.inference import WeightsError, dehaze, find_weights, load_generator  # noqa: E402
-from helpers.pairs import find_pairs  # noqa: E402
+from helpers.data import load_pair
+from helpers.haze import dark_channel_prior
+from helpers.images import load_image
+from helpers.inference import dehaze
+from helpers.pairs import find_pairs
+from helpers.weights import WeightsError, find_weights, load_generator
 
 SCENES = ("golden-temple", "bent-pyramid", "pont-du-gard", "chichen-itza")
 COLUMNS = ("hazy", "dark channel prior", "pix2pix", "improved", "clear")

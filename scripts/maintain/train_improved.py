@@ -18,28 +18,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from helpers import env  # noqa: E402
+from helpers import env
 
 tf = env.import_tensorflow()
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from PIL import Image  # noqa: E402
-from real_pairs import as_bytes, load_half, split_pairs  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+import keras
+import numpy as np
+from PIL import Image
+from real_pairs import as_bytes, load_half, split_pairs
+from tqdm import tqdm
 
-from helpers.data import load_pair, normalise  # noqa: E402
-from helpers.images import ImageError, load_depth, open_image  # noqa: E402
-from helpers.inference import dehaze, load_generator  # noqa: E402
-from helpers.losses import l1_loss, ssim_loss  # noqa: E402
-from helpers.metrics import psnr  # noqa: E402
-from helpers.models import physics_unet  # noqa: E402
-from helpers.pairs import IMAGE_SUFFIXES, PairError, find_pairs  # noqa: E402
-from helpers.runs import RunError, open_run, save_generator  # noqa: E402
-from helpers.synthesis import Mixture, find_sky  # noqa: E402
-from helpers.trainer import watch  # noqa: E402
-from helpers.training import train, update_average  # noqa: E402
+from helpers.data import load_pair, normalise
+from helpers.images import ImageError, load_depth, open_image
+from helpers.inference import dehaze
+from helpers.losses import l1_loss, ssim_loss
+from helpers.metrics import psnr
+from helpers.models import physics_unet
+from helpers.pairs import IMAGE_SUFFIXES, PairError, find_pairs
+from helpers.runs import open_run, watch
+from helpers.synthesis import Mixture, find_sky
+from helpers.training import train, update_average
+from helpers.weights import RunError, load_generator, save_generator
 
 
 @dataclass(frozen=True)

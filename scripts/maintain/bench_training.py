@@ -28,7 +28,6 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 QUICK, CASES = [(4, 1)], [(64, 1), (16, 4)]  # (width, batch): the paper's, and notebook 03's
 OURS = "ours"
 # Name of a step: what its process adds to the environment.
@@ -290,12 +289,12 @@ def psnr_differences(precision, seeds, steps):
 
     env.import_tensorflow()
     import numpy as np
+    from helpers.trainer import distribute_batches
 
     from helpers.data import load_pair
     from helpers.inference import dehaze
     from helpers.metrics import psnr
     from helpers.pairs import find_pairs, one_per_scene
-    from helpers.trainer import distribute_batches
     from helpers.training import Settings, build, compile_step, train, train_step
 
     tf = env.import_tensorflow()

@@ -9,7 +9,7 @@ import html
 import ipywidgets as w
 
 from helpers.images import ImageError
-from helpers.photo import Photo, download_link, uploaded
+from helpers.panels.photo import Photo, download_link, uploaded
 from helpers.viz import to_bytes
 
 LABEL, CONTROL = {"description_width": "90px"}, {"width": "390px"}

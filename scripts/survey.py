@@ -1,12 +1,7 @@
 """The report on a folder of pairs, before training: what is there, and what would ruin a run.
 
-``python -m helpers.survey FOLDER`` prints it. Taught in notebook 01.
+``python scripts/survey.py FOLDER`` prints it. Taught in notebook 01.
 """
-
-if __name__ == "__main__":  # up here, so that TensorFlow's start-up lines stay away
-    from helpers import env
-
-    env.import_tensorflow()
 
 import argparse
 import sys
@@ -18,15 +13,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from helpers.checkup import BELONGS, correlations, fine_structure
-from helpers.data import in_parallel, load_pair, open_pair
-from helpers.images import ImageError, image_size, to_uint8
+from helpers.checkup import BELONGS, correlations, fine_structure, pair_problem
+from helpers.data import in_parallel, load_pair
+from helpers.images import ImageError, image_size
 from helpers.pairs import PairError, report, scan, split_by_scene
+from helpers.viz import contact_sheet, evenly
 
 SIDE = 512  # pixels of the long side at which two images are laid over each other
-# Height of the phase correlation's peak in standard deviations, measured on 90 real pairs and 160
-# of sample_data, whose peaks are all at no shift: 55 at least; strangers 23 at most.
-CERTAIN = 35
 
 
 @dataclass(frozen=True)
@@ -42,77 +35,6 @@ class Survey:
     def __str__(self):
         warnings = [f"WARNING: {warning}" for warning in self.warnings]
         return "\n".join([self.text, *(warnings or ["Nothing found that would ruin a run."])])
-
-
-def phase_shift(hazy, clear):
-    """Where ``clear`` lies on ``hazy``, RGB of one shape: (rows, columns, certainty).
-
-    The shift, in pixels, of the hazy image against the clear one; it is worth something if the
-    certainty is above :data:`CERTAIN`. Phase correlation, Kuglin and Hines 1975, of the grey images
-    behind a Hann window, without the finest detail, which haze and JPEG take away.
-    """
-    height, width = hazy.shape[:2]
-    window = np.hanning(height)[:, None] * np.hanning(width)
-    one, other = (np.fft.fft2((x - x.mean()) * window) for x in (hazy.mean(-1), clear.mean(-1)))
-    cross = one * np.conj(other)
-    y, x = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)
-    peaks = np.fft.ifft2(cross / (np.abs(cross) + 1e-9) * np.exp(-50 * (y**2 + x**2))).real
-    place = np.unravel_index(peaks.argmax(), peaks.shape)
-    down, across = ((p + n // 2) % n - n // 2 for p, n in zip(place, peaks.shape, strict=True))
-    return int(down), int(across), float(peaks[place] / (peaks.std() + 1e-12))
-
-
-def pair_problem(hazy, clear):
-    """(kind, what is wrong) with a pair, RGB in [0, 1] of one shape, or None."""
-    if np.abs(hazy - clear).max() < 1 / 255:
-        return "identical", "hazy and clear are the same picture"
-    if min(hazy.std(), clear.std()) < 0.004 or min(hazy.shape[:2]) < 16:
-        return None  # flat or tiny
-    down, across, certainty = phase_shift(hazy, clear)
-    if certainty > CERTAIN:
-        if max(abs(down), abs(across)) <= 1:
-            return None
-        percent = [100 * n / side for n, side in zip((down, across), hazy.shape[:2], strict=True)]
-        return "misaligned", "moved by {:.1f} % down, {:.1f} % to the right".format(*percent)
-    if phase_shift(hazy, clear[:, ::-1])[2] > CERTAIN:
-        return "misaligned", "one of the two is mirrored"
-    if correlations(fine_structure(hazy), fine_structure(clear))[0, 0] < BELONGS:
-        return "misaligned", "they do not show the same view"
-    return None
-
-
-def contact_sheet(pairs, count=8, width=240):
-    """Up to ``count`` pairs, evenly chosen: RGB in [0, 1], hazy above clear, four in a row.
-
-    Unusable ones are left out; without any other, :class:`helpers.images.ImageError` is raised.
-    """
-    cell = (width, width * 3 // 4)
-    rows, problem = [], "no pairs to draw."
-    for pair in _spread(pairs, count):
-        try:
-            images = [to_uint8(x) for x in open_pair(pair, frame=(2 * width, 2 * width))]
-        except ImageError as error:
-            problem = str(error)
-            continue
-        column = Image.new("RGB", (width, 2 * cell[1] + 2), "white")
-        for n, image in enumerate(map(Image.fromarray, images)):
-            image.thumbnail(cell)
-            left, top = (cell[0] - image.width) // 2, (cell[1] - image.height) // 2
-            column.paste(image, (left, top + n * (cell[1] + 2)))
-        rows.append(np.pad(np.asarray(column, "float32") / 255, [(0, 8), (0, 8), (0, 0)],
-                           constant_values=1))
-    if not rows:
-        raise ImageError(problem)
-    step = min(4, len(rows))
-    rows += [np.ones_like(rows[0])] * (-len(rows) % step)
-    return np.concatenate([np.concatenate(rows[n:n + step], axis=1)
-                           for n in range(0, len(rows), step)])
-
-
-def _spread(items, count):
-    """At most ``count`` of the items, evenly over the list."""
-    places = np.linspace(0, len(items) - 1, min(count, len(items)))
-    return [items[round(place)] for place in places]
 
 
 def survey(root, hazy_on="left", checked=200):
@@ -139,7 +61,7 @@ def survey(root, hazy_on="left", checked=200):
                  + (f", and {len(sizes) - 5} more" if len(sizes) > 5 else ""))
     if cut:
         lines.append(f"a clear image of {cut} pairs is larger, and is cut in the centre")
-    chosen = _spread([p for p in found.pairs if p not in problems], checked)
+    chosen = evenly([p for p in found.pairs if p not in problems], checked)
     kinds, swapped = _compare(chosen, problems)
     lines.append(f"compared: {len(chosen)} of {len(found.pairs)} pairs")
     warnings = [f"{kind}, {len(texts)} of the pairs: " + "; ".join(texts[:3])
@@ -215,7 +137,7 @@ def _leaks(training, held, problems, checked):
     sides = []
     for pairs in (training, held):
         firsts = {pair.scene: pair for pair in pairs if pair not in problems}
-        seen = in_parallel(structure, _bar(_spread(list(firsts.values()), checked), "scenes"))
+        seen = in_parallel(structure, _bar(evenly(list(firsts.values()), checked), "scenes"))
         sides.append([(pair, s) for pair, s in seen if np.ptp(s) > 1e-3])
     same = [f"{one.clear} and {other.clear}" for other, s in sides[1] for one, r in sides[0]
             if one.clear != other.clear and correlations(r, s).max() > 1.2 * BELONGS]
@@ -227,7 +149,7 @@ def _leaks(training, held, problems, checked):
 
 def main(arguments=None):
     """The command line; returns the exit status: 0, 1 with warnings, 2 without pairs."""
-    parser = argparse.ArgumentParser("python -m helpers.survey", description=main.__doc__)
+    parser = argparse.ArgumentParser("survey.py", description=main.__doc__)
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.add_argument("--hazy-on", choices=("left", "right"), default="left",
                         help="half of an image that holds both side by side")

@@ -1,4 +1,4 @@
-"""Train from the command line: what ``python -m helpers.training DATA --out RUN`` does."""
+"""Train from the command line: what ``python scripts/train.py DATA --out RUN`` does."""
 
 import argparse
 import dataclasses
@@ -23,7 +23,7 @@ def _positive(text):
 def _options(arguments):
     """The command line's options; a wrong one ends the program with status 2 and one sentence."""
     parser = argparse.ArgumentParser(
-        prog="python -m helpers.training",
+        
         description="Train pix2pix on a folder of pairs, as notebook 03 does. What is not said is "
                     "chosen by the machine.",
         epilog="Exit status: 0 done, 1 the run stopped, 2 wrong usage, 130 interrupted.",
@@ -97,12 +97,14 @@ def _strategy(name):
 
 
 def _run(options):
+    from survey import survey
+
     from helpers.data import copied_pairs, load_pair, usable_pairs
     from helpers.images import ImageError
     from helpers.pairs import PairError, find_pairs, one_per_scene, report, scan, split_by_scene
-    from helpers.runs import RunError, has_settings, is_finished
-    from helpers.survey import survey
-    from helpers.trainer import fit, is_chief
+    from helpers.runs import has_settings
+    from helpers.training import fit, is_chief
+    from helpers.weights import RunError, is_finished
 
     def say(*words):
         if strategy is None or is_chief(strategy):
@@ -173,3 +175,7 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("interrupted; --resume continues from the last checkpoint.", file=sys.stderr)
         return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -22,36 +22,34 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "scripts"))
-from helpers import env  # noqa: E402
+from helpers import env
 
 tf = env.import_tensorflow()
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from keras import layers  # noqa: E402
-from PIL import Image  # noqa: E402
-from real_pairs import as_bytes, load_half, split_pairs  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-from train_improved import batches, photographs, real_images  # noqa: E402
+import keras
+import numpy as np
+from keras import layers
+from PIL import Image
+from real_pairs import as_bytes, load_half, split_pairs
+from tqdm import tqdm
+from train_improved import batches, photographs, real_images
 
-from helpers.data import load_pair, training_batches  # noqa: E402
-from helpers.images import ImageError, load_image  # noqa: E402
-from helpers.inference import dehaze, in_tiles  # noqa: E402
-from helpers.losses import adversarial_loss, discriminator_loss, l1_loss, ssim_loss  # noqa: E402
-from helpers.metrics import psnr, score  # noqa: E402
-from helpers.models import (  # noqa: E402
-    patchgan,
+from helpers.data import load_pair, training_batches
+from helpers.images import ImageError, load_image
+from helpers.inference import dehaze, in_tiles
+from helpers.losses import adversarial_loss, discriminator_loss, l1_loss, ssim_loss
+from helpers.metrics import psnr, score
+from helpers.models import (
+       patchgan,
     physics_head,
     physics_unet,
     plain_encoder_block,
     resize_block,
     unet,
 )
-from helpers.pairs import PairError, find_pairs  # noqa: E402
-from helpers.synthesis import Mixture  # noqa: E402
-from helpers.training import LinearDecay, train, update_average  # noqa: E402
+from helpers.pairs import PairError, find_pairs
+from helpers.synthesis import Mixture
+from helpers.training import LinearDecay, train, update_average
 
 WIDTH, SIZE, BATCH, STEPS = 16, 256, 4, 600
 PRECISION = "mixed_bfloat16" if env.has_bfloat16() else "float32"

@@ -10,20 +10,18 @@ pix2pix also the pictures of three validation scenes through training and the Pa
 """
 
 import shutil
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from helpers import env  # noqa: E402
+from helpers import env
 
 tf = env.import_tensorflow()
 
-from helpers.data import load_pair  # noqa: E402
-from helpers.pairs import find_pairs, one_per_scene  # noqa: E402
-from helpers.runs import find_runs, has_settings  # noqa: E402
-from helpers.trainer import fit  # noqa: E402
-from helpers.training import Settings  # noqa: E402
+from helpers.data import load_pair
+from helpers.pairs import find_pairs, one_per_scene
+from helpers.runs import has_settings
+from helpers.training import Settings, fit
+from helpers.weights import find_runs
 
 WIDTH, SIZE, BATCH, STEPS = 16, 256, 4, 1200
 SHIPPED = ("generator.safetensors", "history.json", "settings.json")

@@ -17,17 +17,16 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from scoreboard import methods_with, sky_scenes, split_pairs, weights_in  # noqa: E402
+from scoreboard import methods_with, sky_scenes, split_pairs, weights_in
 
-from helpers import env  # noqa: E402
-from helpers.data import load_pair  # noqa: E402
-from helpers.haze import box_mean  # noqa: E402
-from helpers.images import ImageError, load_image  # noqa: E402
-from helpers.inference import WeightsError  # noqa: E402
-from helpers.metrics import psnr  # noqa: E402
-from helpers.pairs import PairError, images_in  # noqa: E402
-from helpers.viz import strip, to_bytes  # noqa: E402
+from helpers import env
+from helpers.data import load_pair
+from helpers.haze import box_mean
+from helpers.images import ImageError, load_image
+from helpers.metrics import psnr
+from helpers.pairs import PairError, images_in
+from helpers.viz import strip, to_bytes
+from helpers.weights import WeightsError
 
 METHODS = ("dark channel prior", "pix2pix", "improved")
 WIDTH = 400  # pixels of a cell

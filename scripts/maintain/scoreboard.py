@@ -28,19 +28,19 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from helpers import env  # noqa: E402
+from helpers import env
 
 tf = env.import_tensorflow()  # quietly, before another module does it
-import keras  # noqa: E402
-from real_pairs import half, split_pairs  # noqa: E402
+import keras
+from real_pairs import half, split_pairs
 
-from helpers.data import load_pair  # noqa: E402
-from helpers.haze import autocontrast, dark_channel_prior  # noqa: E402
-from helpers.images import ImageError, load_image, open_image  # noqa: E402
-from helpers.inference import WeightsError, dehaze, find_weights, load_generator  # noqa: E402
-from helpers.metrics import psnr, score  # noqa: E402
-from helpers.pairs import PairError, find_pairs, images_in  # noqa: E402
+from helpers.data import load_pair
+from helpers.haze import autocontrast, dark_channel_prior
+from helpers.images import ImageError, load_image, open_image
+from helpers.inference import dehaze
+from helpers.metrics import psnr, score
+from helpers.pairs import PairError, find_pairs, images_in
+from helpers.weights import WeightsError, find_weights, load_generator
 
 NETWORKS = {"L1 alone": "l1-only", "pix2pix": "pix2pix", "improved": "improved"}
 # The sets of real pairs, by the first letter of their names; no letter stands for all of them.

@@ -11,7 +11,11 @@ import numpy as np
 
 from helpers import env
 from helpers.data import in_parallel
-from helpers.draw import (
+from helpers.haze import add_haze, dark_channel_prior, transmission
+from helpers.images import load_image
+from helpers.inference import central
+from helpers.metrics import psnr, ssim
+from helpers.panels.drawing import (
     ERROR_MAP,
     VERDICT_MAP,
     Chart,
@@ -24,12 +28,9 @@ from helpers.draw import (
     tagged,
     tint,
 )
-from helpers.haze import add_haze, dark_channel_prior, transmission
-from helpers.images import load_image
-from helpers.metrics import psnr, ssim
-from helpers.runs import find_runs, load_frames, load_verdicts
-from helpers.trainer import central
+from helpers.runs import load_frames, load_verdicts
 from helpers.viz import ACCENT, HAZE, LOG2, NETWORK
+from helpers.weights import find_runs
 
 WIDTH = 600  # of every picture, in pixels: with numbers beside it fits a window of 1280
 HEIGHT = 400

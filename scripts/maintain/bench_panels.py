@@ -20,7 +20,6 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
 AIM, AIM_OF_NETWORK = 150, 400  # ms
 NETWORK = {("density-panel", "β"), ("density-panel", "airlight")}  # these run the network
 

@@ -61,8 +61,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from helpers.haze import add_haze, box_mean, transmission  # noqa: E402
+from helpers.haze import add_haze, box_mean, transmission
 
 DATA = ROOT / "sample_data"
 NOISE = 2 / 255  # standard deviation of the sensor's noise in the hazy versions

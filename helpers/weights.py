@@ -1,0 +1,140 @@
+"""Files of trained generators: saved, found and loaded. Taught in notebook 04."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import safetensors.numpy
+import tensorflow as tf
+from safetensors import SafetensorError, safe_open
+
+from helpers import env, models
+
+
+class RunError(RuntimeError):
+    """A run cannot go on; the message names the file and the remedy."""
+
+
+def write_whole(path, content):
+    """Write bytes or text so that an interruption leaves the old file or the new one.
+
+    Raises :class:`RunError` if there is no room, or no right, to write it; the old one stays.
+    """
+    part = path.with_suffix(".part")
+    try:
+        part.write_bytes(content if isinstance(content, bytes) else content.encode())
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise RunError(
+            f"{path}: cannot be written ({reason}); what was saved before is intact: make room and "
+            "run it again, and it goes on from the last checkpoint."
+        ) from None
+
+
+def pack(tensors, metadata):
+    return safetensors.numpy.save(tensors, {k: json.dumps(v) for k, v in metadata.items()})
+
+
+def digest(arrays):
+    """SHA-256 of a list of arrays, their types and shapes included, as hexadecimal text."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return sha.hexdigest()
+
+
+def save_generator(generator, path, name, dtype="float16", **architecture):
+    """Write a generator's variables and what is needed to build it again, for inference.
+
+    ``name`` is the run's, ``architecture`` the function of :mod:`helpers.models` ("network") and
+    its arguments. Half precision halves the file. Variables are stored by their position; their
+    SHA-256 and the versions go along. Notebook 03.
+    """
+    tensors = {f"{i:03}": np.asarray(v).astype(dtype) for i, v in enumerate(generator.variables)
+               if "seed" not in v.name}
+    metadata = {"format": 2, "name": name, "architecture": architecture,
+                "sha256": digest(tensors.values()), "keras": keras.__version__,
+                "tensorflow": tf.__version__}
+    write_whole(Path(path), pack(tensors, metadata))
+
+
+def is_finished(folder):
+    """True if the run in ``folder`` has written its generator."""
+    return (Path(folder) / "generator.safetensors").exists()
+
+
+def find_runs(name, runs, finished=False):
+    """Folders of the runs called ``name``, oldest first; ``finished``: only those that ended."""
+    folders = [p for p in Path(runs).glob("*")
+               if re.fullmatch(re.escape(name) + r"-\d+", p.name) and p.is_dir()]
+    chosen = filter(is_finished, folders) if finished else folders
+    return sorted(chosen, key=lambda p: int(p.name.rsplit("-", 1)[1]))
+
+
+NETWORKS = {"unet": models.unet, "physics_unet": models.physics_unet}
+
+
+class WeightsError(ValueError):
+    """A weights file cannot be used; the message names it and the remedy."""
+
+
+def find_weights(name, runs=None):
+    """Folder of the newest finished run called ``name``, or of the weights that are shipped.
+
+    A folder holds ``generator.safetensors`` and ``history.json``; of a run, and of the shipped
+    pix2pix, also ``frames/``. Raises :class:`WeightsError` if there is neither. Notebook 04.
+    """
+    finished = find_runs(name, runs or env.runs_folder(), finished=True)
+    shipped = env.SAMPLE_DATA / "weights" / name
+    if not finished and not shipped.is_dir():
+        remedy = "run make weights" if name == "improved" else "run notebook 03"
+        raise WeightsError(f"{shipped}: no such weights; {remedy} to train {name}.")
+    return finished[-1] if finished else shipped
+
+
+def load_generator(path):
+    """Build the generator that a ``generator.safetensors`` file describes, with its weights.
+
+    Raises :class:`WeightsError` when the file is missing, damaged, of another network or of a
+    newer format, or lies where the weights of another name are shipped. Notebook 04.
+    """
+    path = Path(path)
+    again = "get it again, or train it anew"
+    try:
+        with safe_open(path, "numpy") as file:
+            meta = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            arrays = [file.get_tensor(key) for key in sorted(file.keys())]
+        version = meta["format"]
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file; run notebook 03 first.") from None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        problem = f"not a generator of this project, or damaged ({error!r}); {again}"
+        raise WeightsError(f"{path}: {problem}.") from None
+    if version != 2:
+        problem = f"format {version!r}, made with Keras {meta.get('keras')}; update this code"
+        raise WeightsError(f"{path}: {problem}.")
+    if digest(arrays) != meta.get("sha256"):
+        raise WeightsError(f"{path}: damaged, its SHA-256 is not that of its saving; {again}.")
+    shipped = path.resolve().parent.parent == (env.SAMPLE_DATA / "weights").resolve()
+    if shipped and path.parent.name != meta.get("name"):
+        raise WeightsError(f"{path}: swapped, it holds the weights of {meta.get('name')}; {again}.")
+    try:
+        architecture = dict(meta["architecture"])
+        generator = NETWORKS[architecture.pop("network")](**architecture)
+    except Exception:  # Keras answers nonsense arguments in many ways
+        problem = f"it names a network that cannot be built: {meta.get('architecture')}; {again}"
+        raise WeightsError(f"{path}: {problem}.") from None
+    variables = [v for v in generator.variables if "seed" not in v.name]
+    if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+        raise WeightsError(f"{path}: its weights do not fit the network that it names; {again}.")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array.astype("float32"))
+    return generator
