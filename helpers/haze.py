@@ -8,6 +8,27 @@ import numpy as np
 from PIL import Image
 
 
+def check_image(image, name="image"):
+    """The image as float32, if it is what the project calls one; a sentence on its fault if not.
+
+    An image is an array of floats, RGB, (height, width, 3), not empty, in [0, 1]; a hundredth
+    beyond is allowed, since resizing overshoots. ``name`` is what the message calls it. Raises
+    ValueError for another shape or type, for values out of range and for NaN. The range takes one
+    pass for the minimum and one for the maximum: a NaN shows in both.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[-1] != 3 or image.size == 0:
+        raise ValueError(f"{name}: an array {image.shape} is no RGB image, (height, width, 3).")
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"{name}: {image.dtype} is no image of floats in [0, 1]; divide the "
+                         "values of an 8-bit image by 255.")
+    low, high = image.min(), image.max()
+    if not (low >= -0.01 and high <= 1.01):  # also if one of them is NaN
+        found = f"from {low:.3g} to {high:.3g}" if np.isfinite(low + high) else "with NaN or inf"
+        raise ValueError(f"{name}: values {found}; an image has values in [0, 1].")
+    return image.astype("float32", copy=False)
+
+
 def transmission(depth, beta):
     """Part of the scene's light that reaches the camera, t = exp(-beta * depth), in 0..1.
 
