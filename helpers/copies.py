@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from helpers.images import SAVING, ImageError, open_image, to_uint8
+from helpers.images import SAVING, ImageError, open_image, to_pixels
 
 COPY = 512  # pixels of the long side of a copy, at most
 
@@ -55,8 +55,8 @@ def read_copies(pair, folder, frame, open_pair):
     """
     paths = copies_of(pair, folder, frame)
     with contextlib.suppress(ImageError):
-        return [to_uint8(open_image(path)) for path in paths]
-    images = [Image.fromarray(to_uint8(image)) for image in open_pair(pair, frame)]
+        return [to_pixels(open_image(path)) for path in paths]
+    images = [Image.fromarray(to_pixels(image)) for image in open_pair(pair, frame)]
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for path, image in zip(paths, images, strict=True):
@@ -64,7 +64,7 @@ def read_copies(pair, folder, frame, open_pair):
     except OSError as error:
         raise ImageError(f"{folder}: copies cannot be written ({error.strerror}); free some space "
                          "or name another folder.") from None
-    return [to_uint8(open_image(path)) for path in paths]
+    return [to_pixels(open_image(path)) for path in paths]
 
 
 def _save_whole(image, path):

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from helpers.copies import copies_of, copy_frame, read_copies
-from helpers.images import ImageError, fit, image_size, open_image, shrink, to_rgb, to_uint8
+from helpers.images import ImageError, image_size, open_image, shrink, to_pixels, to_rgb
 
 MEMORY = 500_000_000  # bytes of decoded pairs that training_batches keeps
 
@@ -54,13 +54,13 @@ def open_pair(pair, frame=None):
             f"{pair.hazy} is {size[0]}×{size[1]} but {pair.clear} is {other[0]}×{other[1]}; crop "
             "or resize them to one size."
         )
-    return open_image(pair.hazy, frame=frame), open_image(pair.clear, frame=frame)
+    return open_image(pair.hazy, within=frame), open_image(pair.clear, within=frame)
 
 
 def _shrunk(hazy, clear, frame):
     if not frame:
         return hazy, clear
-    return tuple(shrink(image, fit(image.size, frame)) for image in (hazy, clear))
+    return tuple(shrink(image, frame) for image in (hazy, clear))
 
 
 def in_parallel(work, items):
@@ -189,7 +189,7 @@ def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, sha
     def decode(pair):
         if copies:
             return read_copies(pair, copies, frame, open_pair)
-        return [to_uint8(image) for image in open_pair(pair, frame)]
+        return [to_pixels(image) for image in open_pair(pair, frame)]
 
     kept = []
     for images in in_parallel(decode, tqdm(pairs, "reading", disable=None, leave=False, delay=2)):

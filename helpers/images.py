@@ -10,45 +10,53 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF",
-           ".tiff": "TIFF"}
-SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "PNG": {},
-          "TIFF": {}}  # not compressed: Pillow could not put EXIF beside it
-# What is read, whatever the name says: others of Pillow's decoders are old or start programs.
-READ = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-MOST_PIXELS = 52_000_000  # a float32 copy and the decoder's own then stay below 1 GB
-MOST_PIXELS_WEBP = 35_000_000  # whose decoder needs 24 bytes a pixel
-# What EXIF says of the photograph: title, camera, resolution, software, date, author, rating,
-# copyright, Windows' own. The rest of its first directory is the layout of the old file.
-EXIF_KEPT = {269, 270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 18246, 33432,
-             *range(40091, 40096)}
+# What is read, by the usual endings; the content decides, whatever the name says. Others of
+# Pillow's decoders are old or start programs.
+SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".mpo": "JPEG",
+            ".png": "PNG", ".webp": "WEBP", ".avif": "AVIF", ".tif": "TIFF", ".tiff": "TIFF",
+            ".bmp": "BMP", ".gif": "GIF"}
+SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95},
+          "AVIF": {"quality": 90}, "PNG": {}, "TIFF": {}}  # anything else becomes PNG
+HEIC = ("HEIC, which is not read; save it as JPEG (an iPhone does so if its camera is set to "
+        '"Most Compatible"), or convert it.')
+RAW = "a camera's raw file, which is not read; develop it and save it as JPEG or PNG."
+OTHER = "a kind of picture that is not read; save it as JPEG or PNG."
+NOT_READ = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), HEIC),
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), RAW),
+    **dict.fromkeys((".jxl", ".jp2", ".psd", ".svg", ".tga", ".ppm", ".exr", ".hdr"), OTHER),
+}
+# With these a float32 copy and the decoder's own stay below 1 GB; WebP's needs 24 bytes a pixel.
+MOST_PIXELS = {"WEBP": 35_000_000, "AVIF": 35_000_000, "other": 52_000_000}
+CAMERA = ("ImageDescription", "Make", "Model", "XResolution", "YResolution", "ResolutionUnit",
+          "Software", "DateTime", "Artist", "Copyright")  # the rest is the old file's layout
 
 
 class ImageError(ValueError):
     """A file is not a usable image; the message names the file and the remedy."""
 
 
-def open_image(source, name=None, frame=None):
+def why_not(path):
+    """Why a picture is not read, judged by its path alone; None if it is read or is no picture.
+
+    The sentence does not repeat the path. Notebook 01.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if (suffix in SUFFIXES or suffix in NOT_READ) and not path.exists():
+        return "no such file; check the path."  # a link to nowhere
+    return NOT_READ.get(suffix)
+
+
+def open_image(source, name=None, within=None):
     """Open an image file with Pillow, fully decoded and upright (its EXIF orientation applied).
 
     ``source`` is a path, the bytes of a file, or a file object; messages call it ``name``. Of an
-    animation it is the first picture. ``frame``, (long side, short side) in pixels, shrinks what
-    does not fit into it. Raises :class:`ImageError` when the file is missing, is no image, is
-    damaged, or still has more than :data:`MOST_PIXELS`. Notebooks 00 and 01.
+    animation, and of several pictures in one file, it is the first. ``within``, (long side, short
+    side) in pixels, shrinks what is larger. Raises :class:`ImageError` when the file is missing,
+    is no image, is damaged, does not say which of its values is white, or still has more than
+    :data:`MOST_PIXELS`. Notebooks 00 and 01.
     """
-    return _read(source, name, lambda source: _decode(source, frame))
-
-
-def image_size(path):
-    """(width, height) of an image file when upright; reads its header only.
-
-    Raises :class:`ImageError` as :func:`open_image` does. Notebook 01.
-    """
-    return _read(path, None, _upright_size)
-
-
-def _read(source, name, action):
-    """``action(source)``, where whatever goes wrong is an :class:`ImageError`."""
     if isinstance(source, bytes | bytearray | memoryview):
         source = io.BytesIO(source)
     if not hasattr(source, "read"):
@@ -60,58 +68,83 @@ def _read(source, name, action):
             if isinstance(source, Path) and not source.is_file():
                 problem = "no such file; check the path."
             else:
-                return action(source)
+                return _decode(source, within)
+    except ImageError as error:
+        problem = error
     except Image.UnidentifiedImageError:
-        problem = "not an image, whatever its name says; remove it or save it again as PNG or JPEG."
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        problem = (f"more than {MOST_PIXELS / 1e6:.0f} megapixels (WebP: "
-                   f"{MOST_PIXELS_WEBP / 1e6:.0f}); make it smaller first.")
-    except PermissionError:
-        problem = "cannot be read; check its rights."
+        problem = ("not an image, whatever its name says; remove it or save it again as PNG or "
+                   "JPEG.")
+        if _is_heic(source):
+            problem = HEIC
+    except Image.DecompressionBombError:
+        problem = "too many pixels; make it smaller first."
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        problem = f"damaged ({reason[:200]}); get a new copy or remove it."
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        problem = f"damaged ({reason}); get a new copy or remove it."
+        if getattr(error, "errno", None):  # the system's own
+            problem = f"cannot be read ({error.strerror}); check its name and its rights."
     raise ImageError(f"{name or 'the image'}: {problem}")
 
 
-def _decode(source, frame):
-    image = Image.open(source, formats=READ)
+def _decode(source, within):
+    image = Image.open(source, formats=sorted(set(SUFFIXES.values())))
     box = None
-    if frame:  # a JPEG can be decoded at a half, a quarter or an eighth of its size, much faster
-        target = fit(image.size, frame)
-        box = (image.draft(None, target) or (None, None))[1]
-    most = MOST_PIXELS_WEBP if image.format == "WEBP" else MOST_PIXELS
+    if within:  # a JPEG can be decoded at a half, a quarter or an eighth of its size, much faster
+        box = (image.draft(None, shrunk_size(image.size, within)) or (None, None))[1]
+    most = MOST_PIXELS.get(image.format, MOST_PIXELS["other"])
     if image.width * image.height > most:
-        raise Image.DecompressionBombError
+        raise ImageError(f"more than {most / 1e6:.0f} megapixels; make it smaller first.")
+    deep = ";16" in str(image.tile)
     image.load()
-    if frame:
-        image = shrink(image, target, box)
+    if image.mode.startswith(("I", "F")):
+        image.info["white"] = _white(image)
+    elif deep and max(high for _, high in image.getextrema()[:3]) < 64:  # Pillow drops the rest
+        raise ImageError("16 bits a colour, of which the upper ones are empty; save it with 8.")
+    to_rgb(image.crop((0, 0, 1, 1)))  # raises for what Pillow opens and cannot convert
+    if within:
+        image = shrink(image, within, box)
     ImageOps.exif_transpose(image, in_place=True)  # a copy would lose a TIFF's EXIF
     return image
 
 
-def _upright_size(source):
-    with Image.open(source, formats=READ) as image:
-        if image.format == "PNG" and not {"exif", "xmp"} & set(image.info):
-            return image.size  # Pillow would decode it all to look for EXIF behind the pixels
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        size = image.size
-        if image.format == "TIFF":  # whose size is turned already by some versions of Pillow
-            size = image.tag_v2[256], image.tag_v2[257]
-        return size[::-1] if turned else size
+def _white(image):
+    """The value that is white in an image of one channel with more than 8 bits."""
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    levels = [1, 255] if image.mode == "F" else [2**bits - 1 for bits in (1, 8, 10, 12, 14, 16)]
+    white = next((level for level in levels if high <= 1.01 * level), None)
+    unclear = white is None or low < -0.01 or (image.mode == "F" and 1.01 < high < 32)
+    if unclear or getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0:
+        raise ImageError(f"values from {low:g} to {high:g} that do not tell which one is white; "
+                         "save it with 8 or 16 bits, or as floats from 0 to 1.")
+    return white
 
 
-def shrink(image, size, box=None):
-    """A Pillow image at another ``size`` (width, height), resampled by Lanczos' filter."""
+def _is_heic(source):
+    if isinstance(source, Path):
+        with open(source, "rb") as file:
+            head = file.read(32)
+    else:
+        source.seek(0)
+        head = source.read(32)
+    return head[4:8] == b"ftyp" and any(brand in head for brand in (b"hei", b"hev", b"mif1"))
+
+
+def shrunk_size(size, within):
+    """(width, height) of an image of ``size`` shrunk, if need be, to (long side, short side)."""
+    scale = min(1, within[0] / max(size), within[1] / min(size))
+    return tuple(max(1, round(side * scale)) for side in size)
+
+
+def shrink(image, within, box=None):
+    """A Pillow image, smaller if it is not ``within`` (long side, short side), by Lanczos' filter.
+
+    ``box`` is the part of it that is taken.
+    """
+    size = shrunk_size(image.size, within)
     if image.size == size:
         return image
     return _plain(image).resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3)
-
-
-def fit(size, frame):
-    """(width, height) of an image of ``size`` shrunk, if need be, into (long side, short side)."""
-    scale = min(1, frame[0] / max(size), frame[1] / min(size))
-    return tuple(max(1, round(side * scale)) for side in size)
 
 
 def _plain(image):
@@ -122,89 +155,100 @@ def _plain(image):
     return image if image.mode == mode else image.convert(mode)
 
 
-def to_rgb(image, rows=256):
+def to_rgb(image):
     """Pillow image of any mode to float32 RGB in [0, 1], shape (height, width, 3).
 
-    16-bit greyscale is scaled by 65535, grey is repeated to RGB, and what is transparent is laid
-    over white. Works in strips of ``rows``, for the memory of large images.
+    Grey is repeated to RGB, what is transparent is laid on white. Grey of more than 8 bits is
+    divided by the white that :func:`open_image` found.
     """
     out = np.empty((image.height, image.width, 3), "float32")
-    for top in range(0, image.height, rows):
-        box = (0, top, image.width, min(top + rows, image.height))
-        strip = _plain(image.crop(box))
-        if strip.mode in ("I", "F"):
-            values = np.asarray(strip, "float32") / (65535 if strip.mode == "I" else 1)
-            out[top:top + rows] = np.clip(np.nan_to_num(values), 0, 1)[..., None]
-            continue
-        if strip.mode == "RGBA":
-            strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
-        np.divide(np.asarray(strip.convert("RGB")), np.float32(255), out=out[top:top + rows])
+    white = image.info.get("white", 65535)
+    for top in range(0, image.height, 256):  # in strips, for the memory of large ones
+        strip = image.crop((0, top, image.width, min(top + 256, image.height)))
+        if image.mode.startswith(("I", "F")):
+            grey = np.asarray(_plain(strip), "float32")[..., None] / white
+            out[top:top + 256] = np.clip(grey, 0, 1)
+        else:
+            np.divide(to_pixels(strip), np.float32(255), out=out[top:top + 256])
     return out
 
 
-def to_uint8(image):
+def to_pixels(image):
     """Pillow image of any mode to uint8 RGB, (height, width, 3), as :func:`to_rgb` makes it."""
-    if image.mode == "RGB" and not image.has_transparency_data:
-        return np.asarray(image)
-    return np.round(to_rgb(image) * 255).astype("uint8")
+    if image.mode.startswith(("I", "F")):
+        return to_uint8(to_rgb(image))
+    image = _plain(image)
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return np.asarray(image)
+
+
+def to_uint8(image):
+    """Floats in [0, 1], of any shape, as uint8; what lies outside is clipped."""
+    levels = np.clip(image, 0, 1) * np.float32(255)
+    return np.rint(levels, out=levels).astype("uint8")
+
+
+def is_grey(image):
+    """True if a Pillow image has no colours, whatever its mode."""
+    if image.mode in ("1", "L", "LA") or image.mode.startswith(("I", "F")):
+        return True
+    for top in range(0, image.height, 256):  # most photographs are told by their first rows
+        pixels = to_pixels(image.crop((0, top, image.width, min(top + 256, image.height))))
+        if (pixels != pixels[..., :1]).any():
+            return False
+    return True
+
+
+def without_tint(result, original):
+    """``result``, RGB in [0, 1], in greys if the Pillow image that it was made from is grey."""
+    if not is_grey(original):
+        return result
+    return np.repeat(result.mean(axis=-1, keepdims=True), 3, axis=-1)
 
 
 def encode(result, original, suffix):
     """The bytes of an image file: RGB in [0, 1] with what ``original`` had besides its colours.
 
     ``original`` is what :func:`open_image` gave and ``result``, (height, width, 3), was made from
-    it. ``suffix`` is that of the new file: JPEG, WebP or TIFF for theirs, else PNG; 8 bits a
-    channel. Kept are EXIF without orientation and preview, an RGB colour profile, and, but for
-    JPEG, transparency, with colours that laid over white give ``result``. Raises ValueError when
-    the sizes differ. Notebook 00.
+    it. ``suffix`` is that of the new file: JPEG, WebP, AVIF or TIFF for theirs, else PNG; 8 bits a
+    channel. Grey stays grey. Kept are transparency (not in a JPEG), the colour profile, and what
+    EXIF says of camera, author, time and place. Raises ValueError when the sizes differ.
+    Notebook 00.
     """
     if result.shape != (original.height, original.width, 3):
         raise ValueError(f"{result.shape} was not made from an image of {original.size} pixels.")
-    kind = FORMATS.get(suffix.lower(), "PNG")
-    opaque = kind == "JPEG" or original.mode.startswith(("I", "F"))
-    alpha = None
-    if original.has_transparency_data and not opaque:
-        alpha = np.asarray(original.convert("RGBA").getchannel("A"))
-    options = {"exif": _photograph_exif(original), **SAVING[kind]}
+    kind = SUFFIXES.get(suffix.lower())
+    kind = kind if kind in SAVING else "PNG"
+    image = Image.fromarray(to_uint8(without_tint(result, original)))
+    if original.mode not in ("RGB", "RGBA", "CMYK") and is_grey(original):
+        image = image.convert("L")
+    deep = original.mode.startswith(("I", "F"))
+    if original.has_transparency_data and kind != "JPEG" and not deep:
+        image.putalpha(original.convert("RGBA").getchannel("A"))
+    options = dict(SAVING[kind])
     profile = original.info.get("icc_profile") or b""
-    if profile[16:20] == b"RGB ":  # one of grey or CMYK does not fit any more
-        options["icc_profile"] = profile
+    if profile[16:20] == (b"GRAY" if image.mode.startswith("L") else b"RGB "):
+        options["icc_profile"] = profile  # one of CMYK does not fit any more
     buffer = io.BytesIO()
-    Image.fromarray(_with_alpha(result, alpha)).save(buffer, kind, **options)
+    try:
+        image.save(buffer, kind, exif=_camera_data(original), **options)
+    except Exception:  # EXIF that is damaged, or longer than a JPEG holds: rather none
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def _with_alpha(image, alpha=None, rows=256):
-    """RGB in [0, 1] that was laid over white, as uint8: RGB, or RGBA with its ``alpha`` again."""
-    out = np.empty((*image.shape[:2], 3 if alpha is None else 4), "uint8")
-    for top in range(0, len(image), rows):  # in strips, for the memory of large ones
-        strip = image[top:top + rows]
-        if alpha is not None:
-            part = alpha[top:top + rows, :, None]
-            strip = 1 - (1 - strip) / (np.maximum(part, 1) / np.float32(255))
-            out[top:top + rows, :, 3:] = part
-        out[top:top + rows, :, :3] = np.round(np.clip(strip, 0, 1) * 255)
-    return out
-
-
-def _photograph_exif(image):
-    """EXIF of an image turned upright, as bytes for another file; nothing if it is damaged."""
-    kept = Image.Exif()
-    try:
-        exif = image.getexif()
-        kept.update({tag: exif[tag] for tag in EXIF_KEPT & set(exif)})
-        details = dict(exif.get_ifd(ExifTags.IFD.Exif))
-        details.pop(ExifTags.IFD.Interop, None)  # points into the old file
-        sides = zip((40962, 40963), image.size, strict=True)
-        details.update({tag: side for tag, side in sides if tag in details})
-        for tag, entries in ((ExifTags.IFD.Exif, details),
-                             (ExifTags.IFD.GPSInfo, dict(exif.get_ifd(ExifTags.IFD.GPSInfo)))):
-            if entries:
-                kept[tag] = entries
-        content = kept.tobytes() if kept else b""
-    except Exception:  # Pillow raises many kinds; the photograph is worth more than its EXIF
-        return b""
-    return content if len(content) < 65_000 else b""  # a JPEG holds no more
+def _camera_data(image):
+    """EXIF of an image turned upright: of camera, author, time and place."""
+    exif, kept = image.getexif(), Image.Exif()
+    kept.update({tag: exif[tag] for tag in map(ExifTags.Base.__getitem__, CAMERA) if tag in exif})
+    for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if entries := dict(exif.get_ifd(part)):
+            for tag in ("ExifImageWidth", "ExifImageHeight", "ExifInteroperabilityOffset"):
+                entries.pop(ExifTags.Base[tag], None)  # they describe the old file
+            kept[part] = entries
+    return kept
 
 
 def load_image(path):
@@ -226,3 +270,7 @@ def load_depth(path, farthest=5.0):
     if not image.mode.startswith("I"):
         raise ImageError(f"{path}: not a depth map; save it as a 16-bit greyscale PNG.")
     return np.asarray(image, "float32") / 65535 * farthest
+
+
+def image_size(path):  # goes with its last caller
+    return open_image(path).size

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from helpers import env
 from helpers.checkup import output_spread
 from helpers.data import pairs_in_batch
-from helpers.images import load_image
+from helpers.images import load_image, to_uint8
 from helpers.inference import verdict
 from helpers.metrics import psnr
 from helpers.weights import (
@@ -74,7 +74,7 @@ class Run:
         for images, suffix, kind in ((pictures, "jpg", "JPEG"), (verdicts, "png", "PNG")):
             for scene, image in (images or {}).items():
                 buffer = io.BytesIO()
-                pixels = Image.fromarray(np.round(image * 255).astype("uint8"))
+                pixels = Image.fromarray(to_uint8(image))
                 pixels.save(buffer, kind, quality=90)
                 write_whole(self.folder / "frames" / f"{step:06}_{scene}.{suffix}", buffer.getvalue())
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.haze import add_haze, guided_upsample, resize, transmission
+from helpers.images import to_uint8
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def synthesise(clear, rng, depth=None, sky=None, ranges=None):
 
 def jpeg(image, quality):
     """What JPEG compression of ``quality`` (1 to 95) leaves of an RGB image in [0, 1]."""
-    buffer, pixels = io.BytesIO(), np.round(image * 255).astype("uint8")
+    buffer, pixels = io.BytesIO(), to_uint8(image)
     Image.fromarray(pixels).save(buffer, "JPEG", quality=int(quality))
     return np.asarray(Image.open(buffer), "float32") / 255
 

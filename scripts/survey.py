@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from helpers.checkup import BELONGS, correlations, fine_structure, pair_problem
 from helpers.data import in_parallel, load_pair
-from helpers.images import ImageError, image_size
+from helpers.images import ImageError, image_size, to_uint8
 from helpers.pairs import PairError, report, scan, split_by_scene
 from helpers.viz import contact_sheet, evenly
 
@@ -160,7 +160,7 @@ def main(arguments=None):
         found = survey(options.folder, options.hazy_on, max(1, options.checked))
         print(found)
         if options.sheet:
-            sheet = np.round(contact_sheet(found.pairs) * 255).astype("uint8")
+            sheet = to_uint8(contact_sheet(found.pairs))
             Image.fromarray(sheet).save(options.sheet)
     except (ImageError, OSError, PairError) as error:
         print(error, file=sys.stderr)

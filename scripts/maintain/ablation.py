@@ -30,12 +30,12 @@ import keras
 import numpy as np
 from keras import layers
 from PIL import Image
-from real_pairs import as_bytes, load_half, split_pairs
+from real_pairs import load_half, split_pairs
 from tqdm import tqdm
 from train_improved import batches, photographs, real_images
 
 from helpers.data import load_pair, training_batches
-from helpers.images import ImageError, load_image
+from helpers.images import ImageError, load_image, to_uint8
 from helpers.inference import dehaze, in_tiles
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss, ssim_loss
 from helpers.metrics import psnr, score
@@ -241,7 +241,7 @@ def pictures():
 
 def save_picture(image, name):
     """A small JPEG beside the results."""
-    pixels = Image.fromarray(as_bytes(image))
+    pixels = Image.fromarray(to_uint8(image))
     pixels.thumbnail((320, 320), Image.Resampling.LANCZOS)
     pixels.save(RESULTS / f"ablation-{name}.jpg", quality=88)
 

@@ -22,10 +22,11 @@ from scoreboard import methods_with, sky_scenes, split_pairs, weights_in
 from helpers import env
 from helpers.data import load_pair
 from helpers.haze import box_mean
-from helpers.images import ImageError, load_image
+from helpers.images import ImageError, load_image, to_uint8
 from helpers.metrics import psnr
 from helpers.pairs import PairError, images_in
-from helpers.viz import strip, to_bytes
+from helpers.panels.drawing import beside
+from helpers.viz import to_bytes
 from helpers.weights import WeightsError
 
 METHODS = ("dark channel prior", "pix2pix", "improved")
@@ -35,7 +36,7 @@ PIECE = np.array([150, 200])  # pixels; doubled, as wide as a cell
 
 def small(image):
     """An image in [0, 1] at the width of a cell."""
-    picture = Image.fromarray(np.round(np.clip(image, 0, 1) * 255).astype("uint8"))
+    picture = Image.fromarray(to_uint8(image))
     size = WIDTH, round(WIDTH * picture.height / picture.width)
     return np.asarray(picture.resize(size, Image.Resampling.LANCZOS), "float32") / 255
 
@@ -62,8 +63,8 @@ def rows_of(stem, methods, hazy, clear=None, mask=None):
                   for title, image in zip(titles, images, strict=True)]
         images, titles = [*images, clear], [*titles, "clear"]
     places = [np.array(hazy.shape[:2]) // 2] + ([skyline(mask)] if mask is not None else [])
-    pieces = [strip([piece(image, place) for image in images], titles) for place in places]
-    return strip([small(image) for image in images], titles), pieces
+    pieces = [beside([piece(image, place) for image in images], titles) for place in places]
+    return beside([small(image) for image in images], titles), pieces
 
 
 def save(rows, folder, name, count):

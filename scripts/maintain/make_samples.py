@@ -62,6 +62,7 @@ from scipy.sparse.linalg import spsolve
 
 ROOT = Path(__file__).resolve().parents[1]
 from helpers.haze import add_haze, box_mean, transmission
+from helpers.images import to_uint8
 
 DATA = ROOT / "sample_data"
 NOISE = 2 / 255  # standard deviation of the sensor's noise in the hazy versions
@@ -310,7 +311,7 @@ def write(path, pixels, **options):
 
 def bytes_of(picture):
     """Picture in [0, 1] as uint8."""
-    return np.round(np.clip(picture, 0, 1) * 255).astype("uint8")
+    return to_uint8(picture)
 
 
 def scene_parts(scene, data=DATA):

@@ -22,7 +22,7 @@ from helpers import env
 env.import_tensorflow()  # quietly, before another module does it
 from helpers.data import load_pair
 from helpers.haze import dark_channel_prior
-from helpers.images import load_image
+from helpers.images import load_image, to_uint8
 from helpers.inference import dehaze
 from helpers.pairs import find_pairs
 from helpers.weights import WeightsError, find_weights, load_generator
@@ -49,7 +49,7 @@ def photograph(scene):
 
 def as_cell(image):
     """The middle of an image in [0, 1] at the size of a cell."""
-    picture = Image.fromarray((image * 255).round().astype("uint8"))
+    picture = Image.fromarray(to_uint8(image))
     return ImageOps.fit(picture, CELL, Image.Resampling.LANCZOS)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.data import load_pair
+from helpers.images import to_uint8
 from helpers.pairs import PairError, find_pairs
 
 
@@ -32,14 +33,9 @@ def split_pairs(folder):
             [p for p in pairs if p.hazy.stem in held])
 
 
-def as_bytes(image):
-    """RGB or grey in [0, 1] as uint8."""
-    return np.round(np.clip(image, 0, 1) * 255).astype("uint8")
-
-
 def half(image):
     """An image in [0, 1] at half its width and height."""
-    picture = Image.fromarray(as_bytes(image))
+    picture = Image.fromarray(to_uint8(image))
     size = picture.width // 2, picture.height // 2
     return np.asarray(picture.resize(size, Image.Resampling.LANCZOS), "float32") / 255
 

@@ -25,11 +25,11 @@ tf = env.import_tensorflow()
 import keras
 import numpy as np
 from PIL import Image
-from real_pairs import as_bytes, load_half, split_pairs
+from real_pairs import load_half, split_pairs
 from tqdm import tqdm
 
 from helpers.data import load_pair, normalise
-from helpers.images import ImageError, load_depth, open_image
+from helpers.images import ImageError, load_depth, open_image, to_uint8
 from helpers.inference import dehaze
 from helpers.losses import l1_loss, ssim_loss
 from helpers.metrics import psnr
@@ -84,7 +84,7 @@ def sample_scenes():
     for path in sorted((folder / "clear").iterdir()):
         depth = load_depth(folder / "depth" / f"{path.stem}.png")
         sky = open_image(folder / "sky" / f"{path.stem}.png")
-        scenes.append((np.asarray(open_image(path).convert("RGB")), as_bytes(depth / depth.max()),
+        scenes.append((np.asarray(open_image(path).convert("RGB")), to_uint8(depth / depth.max()),
                        np.asarray(sky.convert("L"))))
     return scenes
 
@@ -96,7 +96,7 @@ def clear_photographs(folder, rim=4):
         photograph = shrunk(open_image(path))[rim:-rim, rim:-rim]
         if min(photograph.shape) == 0:
             raise ImageError(f"{path}: too small to train on; remove it.")
-        found.append((photograph, None, as_bytes(find_sky(photograph.astype("float32") / 255))))
+        found.append((photograph, None, to_uint8(find_sky(photograph.astype("float32") / 255))))
     if not found:
         raise PairError(f"{folder}: no photographs in it or below; check the path.")
     return found
