@@ -189,6 +189,12 @@ def to_uint8(image):
     return np.rint(levels, out=levels).astype("uint8")
 
 
+def result_suffix(name):
+    """The suffix of a result file: that of the photograph, or .png if its format is not written."""
+    suffix = Path(name).suffix
+    return suffix if SUFFIXES.get(suffix.lower()) in SAVING else ".png"
+
+
 def is_grey(image):
     """True if a Pillow image has no colours, whatever its mode."""
     if image.mode in ("1", "L", "LA") or image.mode.startswith(("I", "F")):
@@ -218,8 +224,7 @@ def encode(result, original, suffix):
     """
     if result.shape != (original.height, original.width, 3):
         raise ValueError(f"{result.shape} was not made from an image of {original.size} pixels.")
-    kind = SUFFIXES.get(suffix.lower())
-    kind = kind if kind in SAVING else "PNG"
+    kind = SUFFIXES[result_suffix(f"result{suffix}").lower()]
     image = Image.fromarray(to_uint8(without_tint(result, original)))
     if original.mode not in ("RGB", "RGBA", "CMYK") and is_grey(original):
         image = image.convert("L")

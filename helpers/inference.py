@@ -8,6 +8,7 @@ import numpy as np
 
 from helpers.data import denormalise, normalise
 from helpers.haze import guided_lines, resize
+from helpers.images import encode, open_image, to_rgb
 
 
 def dehaze(generator, image, strength=1.0):
@@ -26,6 +27,16 @@ def dehaze(generator, image, strength=1.0):
     if any(layer.name == "maps" for layer in getattr(generator, "layers", [])):
         return apply_maps(image, haze_maps(generator, image), strength)
     return np.clip(image + strength * (in_tiles(generator, image) - image), 0, 1)
+
+
+def dehaze_file(generator, source, suffix, strength=1.0, name=None):
+    """The bytes of a dehazed photograph, of its own size, for a file with this ``suffix``.
+
+    ``source`` and ``name`` are those of :func:`helpers.images.open_image`, whose ImageError it
+    raises. What is kept of the photograph: see :func:`helpers.images.encode`. Notebook 00.
+    """
+    original = open_image(source, name)
+    return encode(dehaze(generator, to_rgb(original), strength), original, suffix)
 
 
 def haze_maps(generator, image, longest=512):

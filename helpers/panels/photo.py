@@ -1,70 +1,59 @@
-"""A photograph of the reader's own: what the panel of notebook 00 shows, and the file it makes.
-
-Pure functions and one class, without widgets. Taught (used) in notebook 00.
-"""
+"""A photograph of the reader's own: the panel of notebook 00, and the file that it makes."""
 
 import base64
 import html
+import os
 from pathlib import Path
 
+import ipywidgets as w
 import numpy as np
 from PIL import Image
 
-from helpers.images import FORMATS, encode, open_image, to_rgb
-from helpers.inference import apply_maps, haze_maps, map_changes
-from helpers.panels.drawing import cut, fit, numbers, tagged
+from helpers.images import SUFFIXES, ImageError, open_image, result_suffix, to_rgb, without_tint
+from helpers.inference import dehaze_file, haze_maps, map_changes
+from helpers.panels.drawing import numbers, resize_to, tagged, wiped
+from helpers.panels.widgets import TEXT, choice, panel, slider
 
 WIDTH, HEIGHT = 640, 480  # of what is shown; the file has the photograph's own size
+HINT = ("An upload of more than 10 MB gets lost unless <code>make lab</code> started JupyterLab: "
+        "type its path instead (as the machine of the kernel has it).")
 
 
 class Photo:
     """A photograph and what the improved generator saw in it.
 
-    ``content`` is a path or the bytes of an image file, ``name`` the file's name. The network looks
-    once, here; what it would change is then added to a small copy at every move of a slider, and to
-    all pixels for the file. Raises :class:`helpers.images.ImageError` when it is no usable image.
-    Notebook 00.
+    ``source`` is a path or the bytes of an image file, ``name`` the file's name. The network looks
+    once, here; what it would change is then added to a small copy at every move of a slider.
+    Raises :class:`helpers.images.ImageError` when it is no usable image. Notebook 00.
     """
 
-    def __init__(self, content, name, generator):
-        self.name = Path(name).name
-        self.original = open_image(content, self.name)
-        self.image = to_rgb(self.original)
-        grey = {"1", "L", "LA", "I", "F"}
-        self.grey = self.original.mode in grey or self.original.mode.startswith("I;")
-        self.maps = haze_maps(generator, self.image)
-        self.small = fit(self.image, WIDTH, HEIGHT)
-        changes = [change for _, change in map_changes(self.small, self.maps)]
-        self.change = np.concatenate(changes)  # of the small copy, for a strength of 1
-
-    def dehazed(self, strength=1.0):
-        """RGB in [0, 1] at a strength of 0 to 1.5, all pixels; a grey photograph stays grey."""
-        return self._in_kind(apply_maps(self.image, self.maps, strength))
-
-    def _in_kind(self, image):
-        return np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1) if self.grey else image
+    def __init__(self, source, name, generator):
+        self.source, self.name, self.generator = source, Path(name).name, generator
+        original = open_image(source, name)
+        image = to_rgb(original)
+        self.size, self.format = original.size, original.format
+        self.small = resize_to(image, WIDTH, HEIGHT)
+        changes = [change for _, change in map_changes(self.small, haze_maps(generator, image))]
+        self.change = without_tint(np.concatenate(changes), original)  # for a strength of 1
 
     def __call__(self, strength=1.0, wipe=0.5):
         """(picture, HTML of numbers): hazy on the left of ``wipe``, a part of the width."""
-        after = self._in_kind(np.clip(self.small + strength * self.change, 0, 1))
-        picture = tagged(cut(self.small, after, wipe), "hazy" if wipe > 0.2 else "",
+        after = np.clip(self.small + strength * self.change, 0, 1)
+        picture = tagged(wiped(self.small, after, wipe), "hazy" if wipe > 0.2 else "",
                          "dehazed" if wipe < 0.8 else "")
-        rows = [("width", f"{self.original.width} pixels"),
-                ("height", f"{self.original.height} pixels"), ("format", self.original.format)]
+        width, height = self.size
+        rows = [("width", f"{width} pixels"), ("height", f"{height} pixels"),
+                ("format", self.format)]
         return picture, numbers(rows, (), (self.name,))
 
     def file(self, strength=1.0):
-        """(name, MIME type, bytes) of the dehazed file, of the photograph's own size and format.
+        """(name, MIME type, bytes) of the dehazed file, of the photograph's own size.
 
-        Upright, with its colour profile and what EXIF says of the photograph; a format that is not
-        written becomes PNG.
+        The same as the folder command's, see :func:`helpers.inference.dehaze_file`.
         """
-        wanted = next((s for s, kind in FORMATS.items() if kind == self.original.format), ".png")
-        suffix = Path(self.name).suffix
-        if FORMATS.get(suffix.lower()) != FORMATS[wanted]:
-            suffix = wanted
-        content = encode(self.dehazed(strength), self.original, suffix)
-        mime = Image.MIME[FORMATS[suffix.lower()]]
+        suffix = result_suffix(self.name)
+        mime = Image.MIME[SUFFIXES[suffix.lower()]]
+        content = dehaze_file(self.generator, self.source, suffix, strength, self.name)
         return f"{Path(self.name).stem}_dehazed{suffix}", mime, content
 
 
@@ -94,3 +83,65 @@ def download_link(name, mime, content):
     look = "color:inherit;text-decoration:underline"  # JupyterLab's own blue is faint in the dark
     return (f'<a download="{name}" type="{mime}" style="{look}" onclick="{click}" '
             f'href="data:{mime};base64,{data}">Save {name}</a> ({len(content) / 1e6:.1f} MB)')
+
+
+def photo_panel(generator, paths):
+    """Panel for photographs: those of ``paths``, and what the reader uploads or names.
+
+    ``generator`` is the improved one, see :class:`Photo`. A file that cannot be used is named in
+    one sentence, and the photograph before it stays. That an upload was too long for the server
+    is something the kernel never hears of; so the panel says it beforehand. Notebook 00.
+    """
+    photos = {path.stem: Photo(path, path.name, generator) for path in paths}
+    upload = w.FileUpload(accept="image/*,.tif,.tiff,.jfif,.avif", multiple=False,
+                          description="Your photograph", layout={"width": "210px"})
+    path = w.Text(placeholder="or the path of a file", continuous_update=False,
+                  layout={"width": "390px", "margin": "2px 2px 2px 12px"})
+    said, link = (w.HTML(layout={"min_height": "30px", "margin": "2px 2px 2px 12px"})
+                  for _ in range(2))
+    save = w.Button(description="Make the file", layout={"width": "210px"})
+    photo, strength = choice("photograph", list(photos)), slider("strength", 1.0, 0, 1.5, 0.05)
+
+    def tell(where, text):
+        where.value = f"<div style='{TEXT}'>{text}</div>"
+
+    def add(source, name):
+        tell(said, "The network looks at it …")
+        try:
+            new = Photo(source, name, generator)
+        except ImageError as error:
+            return tell(said, html.escape(str(error)))
+        name = new.name if new.name not in photos else f"{new.name} ({len(photos)})"
+        photos[name] = new
+        photo.options = list(photos)
+        photo.value = name
+        tell(said, HINT)
+
+    def add_uploaded(_change):
+        if file := uploaded(upload.value):
+            add(file[1], file[0])
+
+    def add_path(_change):
+        if text := path.value.strip().strip("\"'"):  # Windows copies a path with its quotes
+            add(os.path.expanduser(text), text)
+
+    def make(_button):
+        tell(link, "A moment …")
+        try:
+            tell(link, download_link(*photos[photo.value].file(strength.value)))
+        except ImageError as error:  # a path whose file has gone
+            tell(link, html.escape(str(error)))
+
+    tell(said, HINT)
+    upload.observe(add_uploaded, "value")
+    path.observe(add_path, "value")
+    save.on_click(make)
+    for control in (photo, strength):  # the link would be that of another picture
+        control.observe(lambda _change: tell(link, ""), "value")
+    view = panel(
+        lambda photo, strength, wipe: photos[photo](strength, wipe),
+        photo=photo, strength=strength, wipe=slider("wipe", 0.5, 0, 1, 0.01),
+    )
+    rows = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
+    return w.VBox([w.Box([upload, path], layout=rows), said, view,
+                   w.Box([save, link], layout=rows)])
