@@ -1,9 +1,13 @@
 """The shared module of the dehazing notebooks. A module imports only from those above it:
 
-env, haze, metrics, layouts, pairs, images, copies, data, synthesis, models, losses, runs, training,
-checkup, survey, inference, export, folder, trainer, command, viz, draw, lab, photo, render,
-widgets, checks.
-
-Those that are started from the command line, inference and training, hand over to folder and
-command; survey prints its report by itself.
+env, haze, images, pairs, data, synthesis, models, losses, metrics, weights, inference, checkup,
+runs, training, export, viz, checks, panels.drawing, panels.widgets, panels.photo, panels.haze,
+panels.evaluation.
 """
+
+import os
+
+# TensorFlow reads these when it is imported. It leaves oneDNN's kernels off on CPUs without
+# AVX-512, and a training step is faster with them.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
