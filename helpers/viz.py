@@ -1,6 +1,7 @@
-"""Figures, strips of images, and the before/after wipe. Used in every notebook.
+"""Figures of one style, contact sheets, and the before/after wipe. Used in every notebook.
 
-Images are float RGB in [0, 1], shape (height, width, 3), unless said otherwise.
+Images are float RGB in [0, 1], shape (height, width, 3), unless said otherwise. Importing this
+module gives all figures of Matplotlib the style of the course.
 """
 
 import base64
@@ -11,14 +12,35 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython import get_ipython
-from IPython.display import HTML, display
-from PIL import Image, ImageDraw, ImageFont
+from IPython.display import HTML, Markdown, display
+from PIL import Image, ImageOps
 
 from helpers.data import open_pair
-from helpers.images import ImageError, to_uint8
+from helpers.images import ImageError, to_pixels, to_uint8
 
+# One colour for one thing, in all figures and panels; colour-blind readers can tell them apart
+# (the palette of Okabe and Ito 2008).
+HAZY, CLEAR, PRIOR = "#8a97a6", "#009e73", "#e69f00"
+GENERATOR, DISCRIMINATOR = "#0072b2", "#d55e00"
+ACCENT = "#cc79a7"  # what the eye should find
+INK, PALE = "#333333", "#dddddd"  # text and axes; what is still empty
+MAP = "magma"  # the colour map of transmission, depth and the like
 LOG2 = float(np.log(2))
-INK, HAZE, NETWORK, ACCENT = "#333333", "#8a97a6", "#1f77b4", "#d95f02"
+DPI = 80  # 12 inches are then 960 pixels, the width of a cell's output
+
+# A point is a 72nd of an inch, and a screen shows 96 pixels an inch: at 80 dots, 12 points are
+# seen as 10, and nothing may be seen as less than 9.
+STYLE = {
+    "figure.dpi": DPI, "savefig.dpi": DPI, "figure.facecolor": "white",
+    "font.size": 12, "axes.titlesize": 12, "axes.labelsize": 12, "figure.titlesize": 12,
+    "xtick.labelsize": 11, "ytick.labelsize": 11, "legend.fontsize": 11,
+    **dict.fromkeys(["text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor",
+                     "xtick.color", "ytick.color"], INK),
+    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+    "lines.linewidth": 1.6, "image.cmap": MAP,
+    "axes.prop_cycle": plt.cycler(color=[GENERATOR, DISCRIMINATOR, CLEAR, PRIOR, ACCENT, HAZY]),
+}
+plt.rcParams.update(STYLE)
 
 
 def _bundle(figure, alt):
@@ -29,27 +51,30 @@ def _bundle(figure, alt):
     kind = "jpeg" if any(axis.images for axis in figure.axes) else "png"
     quality = {"pil_kwargs": {"quality": 88}} if kind == "jpeg" else {}
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=80, bbox_inches="tight", facecolor="white", **quality)
+    figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", **quality)
     plt.close(figure)
     kind = f"image/{kind}"
     data = {kind: base64.b64encode(buffer.getvalue()).decode(), "text/plain": alt}
     return data, {kind: {"alt": alt}}
 
 
-def show(figure, alt, handle=None):
+def show(figure, alt, caption="", handle=None):
     """Show a Matplotlib figure in a notebook, with ``alt`` for readers who cannot see it.
 
-    ``handle`` is what ``display(display_id=True)`` returned: the figure then replaces the last one
-    there. Without a front end the description is printed instead.
+    ``caption`` is Markdown and stands below the figure. ``handle`` is what
+    ``display(display_id=True)`` returned: the figure then replaces the last one there. Without a
+    front end the description is printed instead.
     """
     data, metadata = _bundle(figure, alt)
     if handle:
         handle.update(data, metadata=metadata, raw=True)
     else:
         display(data, metadata=metadata, raw=True)
+    if caption:
+        display(Markdown(caption))
 
 
-def grid(rows, titles=None, labels=None, cmap="magma", width=12.0):
+def grid(rows, titles=None, labels=None, cmap=MAP, width=12.0):
     """Figure of images in rows. An image is RGB, or (height, width) and drawn with ``cmap``.
 
     ``titles`` stand above the columns, ``labels`` left of the rows; ``width`` is in inches.
@@ -68,11 +93,12 @@ def grid(rows, titles=None, labels=None, cmap="magma", width=12.0):
             axis.spines[:].set_visible(False)
             if c < len(row):
                 # A resized white may be a rounding error above 1, which imshow complains about.
-                axis.imshow(np.clip(row[c], 0, 1) if row[c].ndim == 3 else row[c], cmap=cmap)
+                is_rgb = row[c].ndim == 3 and row[c].dtype != np.uint8
+                axis.imshow(np.clip(row[c], 0, 1) if is_rgb else row[c], cmap=cmap)
             if titles and r == 0 and c < len(titles):
-                axis.set_title(titles[c], fontsize=11, color=INK)
+                axis.set_title(titles[c])
         if labels:
-            axes[r, 0].set_ylabel(labels[r], fontsize=11, color=INK)
+            axes[r, 0].set_ylabel(labels[r])
     return figure
 
 
@@ -86,37 +112,37 @@ def loss_figure(history, status="", done=None, pictures=None):
     figure = plt.figure(figsize=(12, 3.2 + (2.3 if pictures else 0)), layout="constrained")
     top, *bottom = figure.subfigures(2, 1, height_ratios=[3.2, 2.3]) if pictures else [figure]
     axes = top.subplots(1, 3)
-    for axis, names, title in zip(
-        axes, (("discriminator", "adversarial"), ("l1",), ("psnr",)),
-        ("adversarial losses", "L1 loss", "validation PSNR in dB"), strict=True,
+    for axis, title in zip(axes, ("adversarial losses", "L1 loss", "validation PSNR in dB"),
+                           strict=True):
+        axis.set(title=title, xlabel="step")
+    for axis, name, label, colour in (
+        (axes[0], "discriminator", "discriminator", DISCRIMINATOR),
+        (axes[0], "adversarial", "generator", GENERATOR),
+        (axes[1], "l1", "L1", GENERATOR), (axes[2], "psnr", "PSNR", GENERATOR),
     ):
-        for name in names:
-            points = [(h["step"], h[name]) for h in history if h.get(name) is not None]
-            if points:
-                axis.plot(*zip(*points, strict=True), label=name, lw=1.5)
-        axis.set_title(title, fontsize=11)
-        axis.set_xlabel("step")
-        axis.spines[["top", "right"]].set_visible(False)
-    if not axes[0].lines:
-        axes[0].set_title("no adversary", fontsize=11)
-        axes[0].set_axis_off()
-    else:
+        points = [(h["step"], h[name]) for h in history if h.get(name) is not None]
+        if points:
+            axis.plot(*zip(*points, strict=True), label=label, color=colour)
+    if axes[0].lines:
         axes[0].axhline(LOG2, color=INK, ls=":", lw=1, label="log 2")
-        axes[0].legend(fontsize=9)
-    top.suptitle(status + ("\n" if done is not None else ""), fontsize=11, color=INK)
+        axes[0].legend()
+    else:
+        axes[0].set_title("no adversary")
+        axes[0].set_axis_off()
+    top.suptitle(status + ("\n" if done is not None else ""))
     if done is not None:
-        for part, colour in ((1, "#dddddd"), (done, NETWORK)):
+        for part, colour in ((1, PALE), (done, GENERATOR)):
             figure.add_artist(plt.Rectangle((0.3, 0.93), 0.4 * part, 0.015, color=colour))
     if pictures:
-        below = bottom[0].subplots(1, len(pictures), squeeze=False)[0]
-        for axis, picture in zip(below, pictures, strict=True):
+        for axis, picture in zip(bottom[0].subplots(1, len(pictures), squeeze=False)[0], pictures,
+                                 strict=True):
             axis.imshow(picture)
             axis.axis("off")
     return figure
 
 
 def training_panel():
-    """A ``panel`` for :func:`helpers.trainer.watch`: :func:`loss_figure`, replaced in place.
+    """A ``panel`` for :func:`helpers.runs.watch`: :func:`loss_figure`, replaced in place.
 
     Without a notebook's front end it prints a line each time. Notebook 03.
     """
@@ -125,14 +151,14 @@ def training_panel():
     handle = display(display_id=True)
 
     def panel(history, status, done, pictures):
-        show(loss_figure(history, status, done, pictures), status, handle)
+        show(loss_figure(history, status, done, pictures), status, handle=handle)
 
     return panel
 
 
 def to_picture(image):
     """A Pillow picture of an image in [0, 1], (height, width, 3), clipped."""
-    return Image.fromarray(np.round(np.clip(image, 0, 1) * 255).astype("uint8"))
+    return Image.fromarray(to_uint8(image))
 
 
 def to_bytes(image, kind="JPEG"):
@@ -142,37 +168,17 @@ def to_bytes(image, kind="JPEG"):
     return buffer.getvalue()
 
 
-def strip(images, titles, gap=8):
-    """One image of several beside each other under their titles, on white.
-
-    Maps of shape (height, width) in 0..1 are drawn in grey. All get the first one's height.
-    """
-    height = images[0].shape[0]
-    parts = []
-    for image in images:
-        image = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image
-        part = to_picture(image)
-        parts.append(part.resize((round(part.width * height / part.height), height)))
-    head = 26
-    width = sum(p.width for p in parts) + gap * (len(parts) - 1)
-    canvas = Image.new("RGB", (width, height + head), "white")
-    draw, x = ImageDraw.Draw(canvas), 0
-    for part, title in zip(parts, titles, strict=True):
-        canvas.paste(part, (x, head))
-        draw.text((x + 2, 4), title, fill=INK, font=ImageFont.load_default(15))
-        x += part.width + gap
-    return np.asarray(canvas, "float32") / 255
-
-
 def wipe(before, after, labels=("hazy", "dehazed"), alt="", width=720):
     """Two images of one size, one over the other, with an edge to drag: an HTML object.
 
     Needs no kernel, no network access and no library: mouse, touch and arrow keys move an
-    ``<input type="range">``. Where scripts do not run, it stays a picture cut in the middle. The
-    same pixels give the same HTML. ``width`` is the largest width in CSS pixels.
+    ``<input type="range">``. Where scripts do not run, it stays a picture divided in the middle.
+    The same pixels give the same HTML. ``width`` is the largest width in CSS pixels. Raises
+    ValueError for two images of different sizes.
     """
     if before.shape != after.shape:
-        raise ValueError(f"two images of one size, please, not {before.shape} and {after.shape}.")
+        raise ValueError(f"a wipe needs two images of one size, not {before.shape} and "
+                         f"{after.shape}.")
     left, right = (html.escape(str(label), quote=True) for label in labels)
     first, second = to_bytes(before), to_bytes(after)
     name = "wipe-" + hashlib.sha256(first + second).hexdigest()[:12]
@@ -210,26 +216,24 @@ def evenly(items, count):
 def contact_sheet(pairs, count=8, width=240):
     """Up to ``count`` pairs, evenly chosen: RGB in [0, 1], hazy above clear, four in a row.
 
-    Unusable ones are left out; without any other, :class:`helpers.images.ImageError` is raised.
+    Pairs that cannot be read are left out; if none is left, the last one's
+    :class:`helpers.images.ImageError` is raised. Notebook 01.
     """
     cell = (width, width * 3 // 4)
-    rows, problem = [], "no pairs to draw."
+    within = (2 * width, 2 * width)
+    columns, problem = [], ImageError("no pairs to draw.")
     for pair in evenly(pairs, count):
         try:
-            images = [to_uint8(x) for x in open_pair(pair, frame=(2 * width, 2 * width))]
+            images = [Image.fromarray(to_pixels(x)) for x in open_pair(pair, within)]
         except ImageError as error:
-            problem = str(error)
+            problem = error
             continue
-        column = Image.new("RGB", (width, 2 * cell[1] + 2), "white")
-        for n, image in enumerate(map(Image.fromarray, images)):
-            image.thumbnail(cell)
-            left, top = (cell[0] - image.width) // 2, (cell[1] - image.height) // 2
-            column.paste(image, (left, top + n * (cell[1] + 2)))
-        rows.append(np.pad(np.asarray(column, "float32") / 255, [(0, 8), (0, 8), (0, 0)],
-                           constant_values=1))
-    if not rows:
-        raise ImageError(problem)
-    step = min(4, len(rows))
-    rows += [np.ones_like(rows[0])] * (-len(rows) % step)
-    return np.concatenate([np.concatenate(rows[n:n + step], axis=1)
-                           for n in range(0, len(rows), step)])
+        cells = [ImageOps.pad(image, cell, color="white") for image in images]
+        column = np.pad(np.concatenate(cells), [(0, 8), (0, 8), (0, 0)], constant_values=255)
+        columns.append(column.astype("float32") / 255)
+    if not columns:
+        raise problem
+    across = min(4, len(columns))
+    columns += [np.ones_like(columns[0])] * (-len(columns) % across)
+    return np.concatenate([np.concatenate(columns[n:n + across], axis=1)
+                           for n in range(0, len(columns), across)])

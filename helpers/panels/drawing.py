@@ -1,7 +1,6 @@
-"""Drawing for the panels: fitted, cut, tinted and labelled pictures, charts with a cursor, numbers.
+"""Pictures for the panels: resized, wiped, tinted, tagged and in a row; charts; numbers.
 
-Images are float32 RGB in [0, 1], shape (height, width, 3). Matplotlib draws a chart once; while a
-slider moves, only arrays are changed. Used in notebook 04.
+Images are float32 RGB in [0, 1], shape (height, width, 3). Used by all panels.
 """
 
 import html
@@ -11,14 +10,13 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from helpers.viz import INK, to_picture
+from helpers.viz import DPI, INK, to_picture
 
 ERROR_MAP, VERDICT_MAP = "inferno", "RdBu"
-DPI = 100
+GAP, BETWEEN = 4, 0.5  # pixels between pictures, and their grey, which is quiet in both themes
 
 
 @cache
@@ -28,15 +26,9 @@ def font(size=13):
     return ImageFont.truetype(folder / "DejaVuSans.ttf", size)
 
 
-@cache
-def colour_table(name):
-    """A Matplotlib colour map as float32 (256, 3)."""
-    return matplotlib.colormaps[name](np.arange(256))[:, :3].astype("float32")
-
-
 def coloured(values, name):
-    """Numbers in 0..1 (clipped), any shape, as colours of a map: float32 (..., 3)."""
-    return colour_table(name)[np.round(np.clip(values, 0, 1) * 255).astype(int)]
+    """Numbers in 0..1 (clipped), any shape, as colours of a Matplotlib map: float32 (..., 3)."""
+    return matplotlib.colormaps[name](np.clip(values, 0, 1))[..., :3].astype("float32")
 
 
 def to_image(picture):
@@ -44,7 +36,7 @@ def to_image(picture):
     return np.asarray(picture, "float32") / 255
 
 
-def fit(image, width, height):
+def resize_to(image, width, height):
     """Enlarge or shrink an image to the largest size within ``width`` × ``height`` pixels."""
     scale = min(width / image.shape[1], height / image.shape[0])
     size = tuple(max(1, round(n * scale)) for n in image.shape[1::-1])
@@ -59,13 +51,11 @@ def error_map(image, truth):
 
 
 def tint(image, colours, opacity):
-    """An image under ``colours``, an image or a colour; ``opacity`` 0..1 is a number or a map."""
-    opacity = np.asarray(opacity, "float32")
-    opacity = opacity[..., None] if opacity.ndim else opacity
+    """An image under ``colours``, an image or a colour; ``opacity`` is a number in 0..1."""
     return (image + opacity * (colours - image)).astype("float32")
 
 
-def cut(left, right, edge):
+def wiped(left, right, edge):
     """``left`` up to ``edge``, a part of the width in 0..1, then a white line, then ``right``."""
     x = round(edge * left.shape[1])
     out = np.concatenate([left[:, :x], right[:, x:]], axis=1)
@@ -88,65 +78,88 @@ def tagged(image, left="", right="", size=13):
     return to_image(picture)
 
 
-def paste(canvas, image, left, top, width=None, height=None):
-    """Put an image on a canvas, in the middle of a box if one is given; changes the canvas."""
-    top += ((height or image.shape[0]) - image.shape[0]) // 2
-    left += ((width or image.shape[1]) - image.shape[1]) // 2
-    canvas[top:top + image.shape[0], left:left + image.shape[1]] = image
+def beside(images, tags, width=None):
+    """One image of several beside each other, all equally high, each with its tag.
+
+    With ``width`` the whole is that many pixels wide; without, as high as the first image.
+    """
+    height = images[0].shape[0]
+    if width:
+        aspects = sum(image.shape[1] / image.shape[0] for image in images)
+        height = max(1, round((width - GAP * (len(images) - 1)) / aspects))
+    parts = []
+    for image, tag in zip(images, tags, strict=True):
+        across = max(1, round(image.shape[1] * height / image.shape[0]))
+        if width and len(parts) == 2 * len(images) - 2:  # the last one takes what rounding left
+            across = width - sum(part.shape[1] for part in parts)
+        picture = to_picture(image).resize((across, height), Image.Resampling.BICUBIC)
+        parts += [tagged(to_image(picture), tag), np.full((height, GAP, 3), BETWEEN, "float32")]
+    return np.concatenate(parts[:-1], axis=1)
 
 
 class Chart:
-    """Curves drawn once, over which :meth:`at` moves a cursor.
+    """Axes that Matplotlib draws once; over them, what moves is drawn anew at each change.
 
-    ``curves`` lists (label, x values, y values, colour), ``size`` is (width, height) in pixels,
-    ``y`` the limits of the axis; what is infinite or beyond is cut off there. ``shade`` is (from,
-    to, label), ``line`` (y, label): a range of x and a level to compare with.
+    ``size`` is (width, height) in pixels, ``across`` and ``up`` are the axes' limits. What a
+    subclass or caller adds to :attr:`axis` with ``animated=True`` and lists in :attr:`moving` is
+    drawn at each :meth:`image`, all else once (Matplotlib calls this blitting).
     """
 
-    def __init__(self, curves, size, title, xlabel, y=None, shade=None, line=None):
+    def __init__(self, size, title, xlabel, across, up):
         width, height = size
-        figure = Figure((width / DPI, height / DPI), dpi=DPI, facecolor="white")
-        canvas = FigureCanvasAgg(figure)
-        axis = figure.add_axes((44 / width, 44 / height, 1 - 66 / width, 1 - 68 / height))
+        figure = Figure((width / DPI, height / DPI), dpi=DPI, facecolor="none")
+        self.canvas = FigureCanvasAgg(figure)
+        self.axis = figure.add_axes((44 / width, 46 / height, 1 - 66 / width, 1 - 72 / height),
+                                    facecolor="none", xlim=across, ylim=up, xlabel=xlabel)
+        self.axis.set_title(title, loc="left")
+        self.moving, self._still = [], None
+
+    def image(self):
+        """The chart: uint8 (height, width, 4), its background transparent."""
+        if self._still is None:
+            self.canvas.draw()
+            self._still = self.canvas.copy_from_bbox(self.canvas.figure.bbox)
+        self.canvas.restore_region(self._still)
+        for artist in self.moving:
+            self.axis.draw_artist(artist)
+        return np.array(self.canvas.buffer_rgba())
+
+
+class Curves(Chart):
+    """Curves, over which :meth:`at` moves a cursor and a dot on each curve.
+
+    ``curves`` lists (label, x values, y values, colour), ``up`` gives the limits of the axis; what
+    is infinite or beyond lies on its rim. ``shade`` is (from, to, label), ``line`` (y, label): a
+    range of x and a level to compare with.
+    """
+
+    def __init__(self, curves, size, title, xlabel, up=None, shade=None, line=None):
+        every_x = np.concatenate([np.asarray(x, float) for _, x, _, _ in curves])
+        every_y = np.concatenate([np.asarray(y, float) for _, _, y, _ in curves])
+        every_y = every_y[np.isfinite(every_y)]
+        low, high = up or (min(every_y), max(every_y) + 0.6 * np.ptp(every_y))  # for the legend
+        super().__init__(size, title, xlabel, (every_x.min(), every_x.max()), (low, high))
+        self.limits = low, high
         if shade:
-            axis.axvspan(*shade[:2], color="#1f77b4", alpha=0.13, lw=0, label=shade[2])
-        xs = np.concatenate([np.asarray(x, float) for _, x, _, _ in curves])
-        ys = np.concatenate([np.asarray(v, float) for *_, v, _ in curves])
-        ys = ys[np.isfinite(ys)]
-        low, high = y or (min(ys), max(ys) + 0.6 * np.ptp(ys))  # room for the legend
-        for label, x, values, colour in curves:
-            axis.plot(x, np.clip(values, low, 2 * high), color=colour, lw=1.6, label=label)
+            self.axis.axvspan(*shade[:2], color=curves[-1][-1], alpha=0.15, lw=0, label=shade[2])
+        for label, x, y, colour in curves:
+            self.axis.plot(x, np.clip(y, low, 2 * high), color=colour, label=label)
         if line:
-            axis.axhline(line[0], color=INK, ls=":", lw=1, label=line[1])
-        axis.set(xlim=(xs.min(), xs.max()), ylim=(low, high))
-        axis.set_title(title, fontsize=9.5, color=INK, loc="left")
-        axis.set_xlabel(xlabel, fontsize=9.5, color=INK)
-        axis.tick_params(labelsize=9.5, colors=INK)
-        axis.spines[["top", "right"]].set_visible(False)
+            self.axis.axhline(line[0], color=INK, ls=":", lw=1, label=line[1])
         if len(curves) > 1 or line:
-            axis.legend(fontsize=9.5, loc="upper right", ncols=2, frameon=False,
-                        columnspacing=1, handlelength=1.4, borderpad=0)
-        canvas.draw()
-        self.image = np.asarray(canvas.buffer_rgba())[..., :3].astype("float32") / 255
-        self.limits, self._to_pixels = (low, high), axis.transData
-        box = axis.get_window_extent()
-        self._rows = slice(round(height - box.y1), round(height - box.y0))
+            self.axis.legend(loc="upper right", ncols=2, columnspacing=1, handlelength=1.4,
+                             borderpad=0, borderaxespad=0)
+        self.cursor = self.axis.axvline(low, color=INK, lw=1.2, animated=True, clip_on=False)
+        self.dots = [self.axis.plot([], [], "o", ms=7, color=colour, animated=True,
+                                    clip_on=False)[0] for *_, colour in curves]
+        self.moving = [self.cursor, *self.dots]
 
-    def pixel(self, x, y):
-        """(column, row) of a point in the chart's image; outside values lie on the rim."""
-        column, row = self._to_pixels.transform((x, np.clip(y, *self.limits)))
-        return round(column), self.image.shape[0] - 1 - round(row)
-
-    def at(self, x, dots=()):
-        """The chart's image with a vertical cursor at ``x`` and ``dots``, a list of (y, colour)."""
-        image = self.image.copy()
-        column, _ = self.pixel(x, self.limits[0])
-        image[self._rows, max(0, column - 1):column + 1] = to_rgb("#555555")
-        rows, columns = np.ogrid[:image.shape[0], :image.shape[1]]
-        for y, colour in dots:
-            _, row = self.pixel(x, y)
-            image[(rows - row) ** 2 + (columns - column) ** 2 <= 25] = to_rgb(colour)
-        return image
+    def at(self, x, values):
+        """The chart (see :meth:`Chart.image`) with the cursor at ``x``, a dot at each value."""
+        self.cursor.set_xdata([x, x])
+        for dot, y in zip(self.dots, np.clip(values, *self.limits), strict=True):
+            dot.set_data([x], [y])
+        return self.image()
 
 
 def numbers(rows, head=(), notes=()):

@@ -1,7 +1,9 @@
-"""What the panels of notebook 04 show: each is called with the values of its controls and returns
-(image, HTML of numbers). No widgets here; :mod:`helpers.widgets` wires them.
+"""The panels of notebook 04: a scene under each method, a training run step by step, and haze of
+any density.
 
-Images are float32 RGB in [0, 1], shape (height, width, 3).
+Each is an object that is called with the values of the controls and returns (image, HTML of
+numbers), the last two also a chart; the functions at the end give them their controls. Images are
+float32 RGB in [0, 1], shape (height, width, 3).
 """
 
 import json
@@ -18,22 +20,23 @@ from helpers.metrics import psnr, ssim
 from helpers.panels.drawing import (
     ERROR_MAP,
     VERDICT_MAP,
-    Chart,
+    Curves,
+    beside,
     coloured,
-    cut,
     error_map,
-    fit,
     numbers,
-    paste,
+    resize_to,
     tagged,
     tint,
+    wiped,
 )
+from helpers.panels.widgets import choice, panel, slider, steps_slider
 from helpers.runs import load_frames, load_verdicts
-from helpers.viz import ACCENT, HAZE, LOG2, NETWORK
+from helpers.viz import DISCRIMINATOR, GENERATOR, HAZY, LOG2, PRIOR
 from helpers.weights import find_runs
 
-WIDTH = 600  # of every picture, in pixels: with numbers beside it fits a window of 1280
-HEIGHT = 400
+WIDTH, HEIGHT = 600, 400  # of every picture, at most: with numbers beside it fits 1280 pixels
+COLOURS = {"hazy": HAZY, "dark channel prior": PRIOR, "pix2pix": GENERATOR}
 
 
 def blend(hazy, dehazed, strength):
@@ -71,11 +74,10 @@ class Compare:
         error map over both.
         """
         hazy, clear = self.scenes[scene]
-        image = self.output(scene, method, strength)
-        sides = [hazy, image]
+        sides = [hazy, self.output(scene, method, strength)]
         if error:  # an error of 0.5 and more has the brightest colour
             sides = [tint(x, coloured(2 * error_map(x, clear), ERROR_MAP), error) for x in sides]
-        picture = tagged(fit(cut(*sides, wipe), WIDTH, HEIGHT),
+        picture = tagged(resize_to(wiped(*sides, wipe), WIDTH, HEIGHT),
                          "hazy" if wipe > 0.2 else "", method if wipe < 0.75 else "")
         before, after = self.scores(scene, None, 0), self.scores(scene, method, strength)
         rows = [("PSNR", *map(decibels, (before[0], after[0]))),
@@ -96,79 +98,72 @@ class TimeMachine:
     """A training run step by step: the picture, the PatchGAN's verdict on it, the losses.
 
     ``folder`` holds the run (see :func:`find_film`); clear images come from ``clear``, a folder, by
-    the scene's name. Notebook 04.
+    the scene's name. Raises ValueError for a run without pictures and verdicts. Notebook 04.
     """
 
     def __init__(self, folder, clear=env.SAMPLE_DATA / "validation" / "clear"):
         self.frames, self.verdicts = load_frames(folder), load_verdicts(folder)
-        history = json.loads((folder / "history.json").read_text())
-        files = {scene: clear / f"{scene}.jpg" for scene in self.frames}
-        self.clear = {s: load_image(path) for s, path in files.items() if path.exists()}
-        shipped = env.SAMPLE_DATA in folder.parents
-        self.source = ("The run that ships with the project." if shipped
-                       else f"Your own run, {folder.name}.")
-        self.history = {record["step"]: record for record in history}
+        self.history = {record["step"]: record
+                        for record in json.loads((folder / "history.json").read_text())}
         self.scenes = sorted(set(self.frames) & set(self.verdicts))
-        first = self.scenes[0]
-        self.steps = sorted(set(self.frames[first]) & set(self.verdicts[first])
-                            & set(self.history))
+        kept = [set(found[s]) for found in (self.frames, self.verdicts) for s in self.scenes]
+        self.steps = sorted(set(self.history).intersection(*kept)) if kept else []
+        if not self.steps:
+            raise ValueError(f"{folder}: no pictures with the discriminator's verdicts are there; "
+                             "train with scenes to watch and with an adversary.")
+        self.clear = {path.stem: load_image(path) for path in clear.glob("*.jpg")
+                      if path.stem in self.scenes}
+        self.source = ("The run that ships with the project." if env.SAMPLE_DATA in folder.parents
+                       else f"Your own run, {folder.name}.")
 
-        def curve(name, colour, label):
-            return label, self.steps, [self.history[s][name] for s in self.steps], colour
+        def curve(name, label, colour):
+            return label, self.steps, [self.history[step][name] for step in self.steps], colour
 
         size = (WIDTH // 2, 180)
-        self.losses = Chart(
-            [curve("discriminator", ACCENT, "discriminator"),
-             curve("adversarial", NETWORK, "generator")],
-            size, "adversarial losses", "step", line=(LOG2, "log 2"),
-        )
-        self.l1 = Chart([curve("l1", NETWORK, "L1")], size, "L1 loss", "step")
+        self.losses = Curves([curve("discriminator", "discriminator", DISCRIMINATOR),
+                              curve("adversarial", "generator", GENERATOR)],
+                             size, "adversarial losses", "step", line=(LOG2, "log 2"))
+        self.l1 = Curves([curve("l1", "L1", GENERATOR)], size, "L1 loss", "step")
 
     def __call__(self, scene, step):
-        picture, verdict = self.frames[scene][step], self.verdicts[scene][step]
-        record, side = self.history[step], 240
-        canvas = np.ones((side + 4 + 180, WIDTH, 3), "float32")
-        shown = fit(picture, WIDTH - side - 4, side)
-        paste(canvas, tagged(self._framed(shown, picture), f"step {step}"), 0, 0,
-              WIDTH - side - 4, side)
-        judged = tagged(verdict_picture(picture, verdict), "red: fake", "blue: real")
-        paste(canvas, judged, WIDTH - side, 0)
-        dots = [(record["discriminator"], ACCENT), (record["adversarial"], NETWORK)]
-        paste(canvas, self.losses.at(step, dots), 0, side + 4)
-        paste(canvas, self.l1.at(step, [(record["l1"], NETWORK)]), WIDTH // 2, side + 4)
-        rows = [("PSNR", decibels(psnr(picture, self.clear[scene])))] if scene in self.clear else []
-        rows += [("patches called real", f"{(verdict > 0.5).mean():.0%}"),
+        shown, verdict = self.frames[scene][step], self.verdicts[scene][step]
+        record, clear = self.history[step], self.clear.get(scene)
+        picture = beside([framed(shown), verdict_picture(shown, verdict)],
+                         [f"step {step}", "red: fake, blue: real"], WIDTH)
+        chart = np.concatenate([self.losses.at(step, [record["discriminator"],
+                                                      record["adversarial"]]),
+                                self.l1.at(step, [record["l1"]])], axis=1)
+        rows = [("patches called real", f"{(verdict > 0.5).mean():.0%}"),
                 ("mean verdict", f"{verdict.mean():.2f}"),
                 ("discriminator loss", f"{record['discriminator']:.2f}"),
                 ("generator's", f"{record['adversarial']:.2f}"),
                 ("L1 loss", f"{record['l1']:.3f}")]
-        return canvas, numbers(rows, notes=(self.source,))
+        if clear is not None and clear.shape == shown.shape:
+            rows.insert(0, ("PSNR", decibels(psnr(shown, clear))))
+        return picture, numbers(rows, notes=(self.source,)), chart
 
-    @staticmethod
-    def _framed(shown, picture, size=256):
-        """A fitted picture with a white frame around the square that the PatchGAN judged."""
-        scale = shown.shape[0] / picture.shape[0]
-        box = [max(0, round((n - size) // 2 * scale)) for n in picture.shape[:2]]
-        ends = [min(n - 1, b + round(size * scale)) for n, b in zip(shown.shape, box, strict=False)]
-        out = shown.copy()
-        for rows in (box[0], ends[0]):
-            out[rows:rows + 2, box[1]:ends[1]] = 1
-        for columns in (box[1], ends[1]):
-            out[box[0]:ends[0], columns:columns + 2] = 1
-        return out
+
+def framed(picture, size=256):
+    """A picture with a white frame around the central square, which the PatchGAN judged."""
+    out = picture.copy()
+    inside = central(out, size)  # a view
+    inside[[0, 1, -2, -1]] = 1
+    inside[:, [0, 1, -2, -1]] = 1
+    return out
 
 
 def verdict_picture(picture, verdict, opacity=0.75):
-    """The judged square in grey under the verdict's 30×30 colours: red fake, blue real. 240×240.
+    """What was judged of a picture, in grey, under the verdict's colours: red fake, blue real.
 
-    Each logit stands for a field 8 pixels apart from the next; the outermost 8 pixels of the
-    square are the centre of none and are left out. Notebook 02 has the receptive field.
+    ``verdict`` has a probability for each field of 8×8 pixels. The outermost 8 pixels of the
+    square are the centre of none and are left out, so that 256×256 pixels become 240×240, and a
+    smaller picture less. Notebook 02 has the receptive field.
     """
-    square = central(picture)
-    square = fit(square, 256, 256)[8:248, 8:248]
+    square = central(picture)[8:-8, 8:-8]
     grey = np.repeat(square.mean(axis=-1, keepdims=True), 3, axis=-1)
-    colours = coloured(verdict, VERDICT_MAP).repeat(8, axis=0).repeat(8, axis=1)
-    return tint(grey, colours, opacity)
+    rows, columns = ((np.arange(n) * m // n) for n, m in zip(square.shape, verdict.shape,
+                                                             strict=False))
+    return tint(grey, coloured(verdict[rows[:, None], columns], VERDICT_MAP), opacity)
 
 
 class HowHard:
@@ -184,12 +179,13 @@ class HowHard:
     LIMITS = (5, 40)  # of the chart, in dB
 
     def __init__(self, scenes, network, trained):
-        self.scenes = {name: tuple(map(central, pair)) for name, pair in scenes.items()}
+        self.scenes = {name: tuple(map(central, images)) for name, images in scenes.items()}
         self.network, self.trained = network, trained
         self.chart = lru_cache(64)(self._chart)
         self.grid = lru_cache(2)(lambda scene, airlight: self._at(scene, self.BETAS, airlight))
 
     def hazy(self, scene, betas, airlight):
+        """The scene at each β: (count, 256, 256, 3)."""
         clear, depth = self.scenes[scene]
         return np.stack([add_haze(clear, transmission(depth, b), airlight) for b in betas])
 
@@ -211,28 +207,49 @@ class HowHard:
     def _chart(self, scene, airlight):
         found = self.curves(scene, airlight)
         curves = [(name, *found[name], colour) for name, colour in COLOURS.items()]
-        return Chart(curves, (WIDTH, 200), "PSNR in dB", "β", self.LIMITS,
-                     shade=(*self.trained, "trained on"))
+        return Curves(curves, (WIDTH, 200), "PSNR in dB", "β", self.LIMITS,
+                      shade=(*self.trained, "trained on"))
 
     def __call__(self, scene, beta, airlight):
-        chart = self.chart(scene, airlight)
         if beta in self.BETAS:
-            found = (images[self.BETAS.index(beta)] for images in self.grid(scene, airlight))
+            images = [found[self.BETAS.index(beta)] for found in self.grid(scene, airlight)]
         else:
-            found = (images[0] for images in self._at(scene, [beta], airlight))
-        images = list(found)
+            images = [found[0] for found in self._at(scene, [beta], airlight)]
         scores = [psnr(image, self.scenes[scene][0]) for image in images]
-        side = (WIDTH - 8) // 3
-        canvas = np.ones((side + 4 + 200, WIDTH, 3), "float32")
-        for i, (image, name) in enumerate(zip(images, COLOURS, strict=True)):
-            paste(canvas, tagged(fit(image, side, side), name), i * (side + 4), 0)
-        dots = list(zip(scores, COLOURS.values(), strict=True))
-        paste(canvas, chart.at(beta, dots), 0, side + 4)
         low, high = self.trained
         where = "inside" if low <= beta <= high else "outside"
         rows = [(name, decibels(value)) for name, value in zip(COLOURS, scores, strict=True)]
         note = f"β {beta:.2f} is {where} the training range, {low:.2f} to {high:.2f}."
-        return canvas, numbers(rows, ("PSNR", ""), (note,))
+        return (beside(images, COLOURS, WIDTH), numbers(rows, ("PSNR", ""), (note,)),
+                self.chart(scene, airlight).at(beta, scores))
 
 
-COLOURS = {"hazy": HAZE, "dark channel prior": ACCENT, "pix2pix": NETWORK}
+def compare_panel(compare, scene, method):
+    """Panel of a :class:`Compare`, starting at a scene and a method. Notebook 04."""
+    return panel(
+        compare,
+        scene=choice("scene", sorted(compare.scenes), scene),
+        method=choice("method", list(compare.methods), method),
+        strength=slider("strength", 1.0, 0, 1.5, 0.05),
+        wipe=slider("wipe", 0.5, 0, 1, 0.01),
+        error=slider("error map", 0.0, 0, 1, 0.05),
+    )
+
+
+def time_panel(film):
+    """Panel of a :class:`TimeMachine`, starting at the last step. Notebook 04."""
+    return panel(
+        film,
+        scene=choice("scene", film.scenes),
+        step=steps_slider("step", [(str(step), step) for step in film.steps]),
+    )
+
+
+def density_panel(hard, scene):
+    """Panel of a :class:`HowHard`, starting at β 1. Notebook 04."""
+    return panel(
+        hard,
+        scene=choice("scene", list(hard.scenes), scene),
+        beta=slider("β", 1.0, 0, 4, 0.05),
+        airlight=slider("airlight", 0.9, 0.4, 1, 0.05),
+    )

@@ -1,75 +1,86 @@
 """The haze laboratory: haze of one's own making, and what a wrong guess of it costs.
 
-Pure functions that the panels of notebook 01 call: numbers in, (picture, line of text) out. Images
-are float32 RGB in [0, 1], shape (height, width, 3); depth and transmission (height, width).
+Pure functions that the panels of notebook 01 call: numbers in; picture, line of text and perhaps a
+chart out. Images are float32 RGB in [0, 1], shape (height, width, 3); depth and transmission
+(height, width).
 """
+
+from functools import cache
 
 import numpy as np
 
 from helpers.haze import dark_channel, remove_haze, transmission
 from helpers.metrics import psnr
+from helpers.panels.drawing import BETWEEN, GAP, Chart, beside, coloured, resize_to, tagged
 from helpers.synthesis import make_haze
-from helpers.viz import INK, strip
+from helpers.viz import CLEAR, MAP
 
-FULL_SCALE = 8  # the top of a histogram, as a multiple of the mean count
+HEIGHT, WIDTH = 400, 904  # of the large picture, and of three beside each other, in pixels
 
 
-def histogram(image, clear, bins=64):
-    """Draw how often each value occurs, left 0 and right 1: RGB in [0, 1], of the images' shape.
+class Histogram(Chart):
+    """How often each value occurs in an image (areas) and in a clear one (line: the mean of RGB).
 
-    Areas in red, green and blue are the channels of ``image``, the line is the mean of the three
-    in ``clear``. The top is :data:`FULL_SCALE` times the count that each bin would have if all
-    were equal; higher peaks are cut there. Notebook 01.
+    1 on the axis is what each bin would have if all were equal; what is above :data:`TOP` is not
+    shown. Notebook 01.
     """
-    height, width = image.shape[:2]
-    drawing = np.ones((height, width, 3), "float32")
-    up = np.arange(height)[::-1, None]  # rows, counted from the bottom
-    across = (np.arange(width) + 0.5) / width  # the value that each column stands for
 
-    def tops(values):
-        counts = np.bincount(np.minimum((values * bins).astype(int), bins - 1).ravel(),
-                             minlength=bins)
-        part = np.minimum(counts * bins / values.size / FULL_SCALE, 1)
-        return part * (height - 1)
+    TOP = 8
 
-    for channel in range(3):
-        tint = np.where(np.arange(3) == channel, 1, 0.55)
-        bars = tops(image[..., channel])[(across * bins).astype(int)]
-        drawing[up < bars] *= tint.astype("float32")
-    curve = np.interp(across, (np.arange(bins) + 0.5) / bins, tops(clear.mean(axis=-1)))
-    steep = np.abs(np.gradient(curve)) / 2
-    drawing[np.abs(up - curve) <= 1 + steep] = [int(INK[i:i + 2], 16) / 255 for i in (1, 3, 5)]
-    return drawing
+    def __init__(self, width, bins=64):
+        super().__init__((width, 170), "how often a value occurs (1: average; line: clear)",
+                         "value of R, G or B", (0, 1), (0, self.TOP))
+        for colour in ("red", "green", "blue", CLEAR):
+            look = {"lw": 1.6} if colour == CLEAR else {"fill": True, "alpha": 0.4}
+            self.moving.append(self.axis.stairs(
+                np.zeros(bins), np.linspace(0, 1, bins + 1), color=colour, animated=True, **look))
+
+    def of(self, image, clear):
+        """The chart of an image and its clear original; see :meth:`Chart.image`."""
+        bins = len(self.moving[0].get_data().values)
+        channels = [*np.moveaxis(image, -1, 0), clear.mean(axis=-1)]
+        for area, values in zip(self.moving, channels, strict=True):
+            counts, _ = np.histogram(values, bins, (0, 1))
+            area.set_data(np.minimum(counts * bins / values.size, self.TOP))
+        return self.image()
+
+
+histogram = cache(Histogram)  # one for each width
 
 
 def haze_lab(clear, depth, **settings):
-    """A photograph in haze beside its transmission, its dark channel and its histogram.
+    """A photograph in haze; right of it its transmission above its dark channel; its histogram.
 
-    ``settings`` are those of :func:`make_haze`. Returns (picture, line of text). Notebook 01.
+    ``settings`` are those of :func:`helpers.synthesis.make_haze`. Returns (picture, line of text,
+    chart). Notebook 01.
     """
     hazy, t = make_haze(clear, depth, **settings)
     dark = dark_channel(hazy)
-    parts = [(hazy, "hazy"), (t, "transmission"), (dark, "dark channel"),
-             (histogram(hazy, clear), "histogram of R, G, B (line: clear)")]
-    columns = 2 if clear.shape[1] >= clear.shape[0] else 4
-    rows = [parts[i:i + columns] for i in range(0, 4, columns)]
-    picture = np.concatenate([strip(*zip(*row, strict=True)) for row in rows])
+    large = tagged(resize_to(hazy, 10**4, HEIGHT), "hazy")
+    maps = [(coloured(t, MAP), "transmission"), (coloured(dark, "gray"), "dark channel")]
+    above, below = (tagged(resize_to(image, 10**4, (HEIGHT - GAP) // 2), name)
+                    for image, name in maps)
+    line = np.full((GAP, above.shape[1], 3), BETWEEN, "float32")
+    right = np.concatenate([above, line, below])
+    picture = np.concatenate([large, np.full((HEIGHT, GAP, 3), BETWEEN, "float32"), right], axis=1)
     return picture, (f"mean transmission {t.mean():.2f}, mean dark channel {dark.mean():.2f}, "
-                     f"PSNR against the clear picture {psnr(hazy, clear):.1f} dB")
+                     f"PSNR against the clear picture {psnr(hazy, clear):.1f} dB"
+                     ), histogram(picture.shape[1]).of(hazy, clear)
 
 
 def wrong_guess(clear, depth, guessed_beta, guessed_airlight, beta=1.0, airlight=0.9, noise=0.0):
     """Haze made with ``beta`` and ``airlight``, and taken off again with guesses of the two.
 
     The depth is known, which it never is for a photograph; the airlight is grey; ``noise`` as in
-    :func:`make_haze`. Scored is where a tenth of the light or more arrives: the rest is lost, guess
-    or no guess. Returns (picture: hazy, inverted, clear; line of text). Notebook 01.
+    :func:`helpers.synthesis.make_haze`. Scored is where a tenth of the light or more arrives: the
+    rest is lost, guess or no guess. Returns (picture: hazy, inverted, clear; line of text).
+    Notebook 01.
     """
     hazy, t = make_haze(clear, depth, beta, airlight, noise=noise)
     back = remove_haze(hazy, transmission(depth, guessed_beta), guessed_airlight)
     seen = t >= min(0.1, t.max())
     before, after = (psnr(image[seen], clear[seen]) for image in (hazy, back))
     verdict = "better" if after > before else "worse"
-    return strip([hazy, back, clear], ["hazy", "inverted with the guess", "clear"]), (
-        f"PSNR of the hazy picture {before:.1f} dB, inverted {after:.1f} dB: "
-        f"{abs(after - before):.1f} dB {verdict}")
+    picture = beside([hazy, back, clear], ["hazy", "inverted with the guess", "clear"], WIDTH)
+    return picture, (f"PSNR of the hazy picture {before:.1f} dB, inverted {after:.1f} dB: "
+                     f"{abs(after - before):.1f} dB {verdict}")

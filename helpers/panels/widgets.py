@@ -1,21 +1,24 @@
-"""Panels with sliders. They wire what the other modules compute and hold no logic of their own.
+"""Controls, and the panel that they move: the same look for all.
 
-Every panel looks the same: controls and a reset button above, the picture below, numbers beside it.
-Used in notebooks 00, 01, 04 and 05.
+Controls and a reset button stand above, pictures below, numbers beside them. What a panel shows is
+computed by the other modules of this folder. Used in notebooks 00, 01, 04 and 05.
 """
 
-import html
+import io
 
 import ipywidgets as w
+from PIL import Image
 
-from helpers.images import ImageError
-from helpers.panels.photo import Photo, download_link, uploaded
 from helpers.viz import to_bytes
 
 LABEL, CONTROL = {"description_width": "90px"}, {"width": "390px"}
 # JupyterLab's own colours and typeface, so that its dark theme stays legible; Colab has neither.
 TEXT = ("font:13px/1.5 var(--jp-ui-font-family,sans-serif);"
         "color:var(--jp-content-font-color1,inherit)")
+# Charts have no background. In dark themes their ink turns bright, and their colours stay.
+DARK = ('[data-jp-theme-light="false"]', "html[theme=dark]", ".vscode-dark")
+CHART_STYLE = (f"<style>{','.join(f'{theme} .panel-chart' for theme in DARK)}"
+               "{filter:invert(1) hue-rotate(180deg)}</style>")
 
 
 def slider(label, value, low, high, step):
@@ -34,7 +37,7 @@ def choice(label, options, value=None):
     return w.Dropdown(options=options, description=label, **start, style=LABEL, layout=CONTROL)
 
 
-def frames(label, options):
+def steps_slider(label, options):
     """A slider over a list of (name, value) pairs, starting at the last."""
     return w.SelectionSlider(
         options=options, value=options[-1][1], description=label, continuous_update=True,
@@ -42,19 +45,37 @@ def frames(label, options):
     )
 
 
-def panel(render, **controls):
-    """A panel: ``render(**values)`` returns (image in [0, 1], HTML of numbers) and is shown live.
+def chart_bytes(chart):
+    """A chart, uint8 (height, width, 4), as PNG; quickly, not small."""
+    buffer = io.BytesIO()
+    Image.fromarray(chart).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
-    ``controls`` maps the names of ``render``'s arguments to ipywidgets. What was rendered last for
-    the same values is kept, so that going back is instant. A picture has its own size, or the
-    width that there is; the room for it never shrinks, so nothing below jumps.
+
+def panel(render, **controls):
+    """A panel: what ``render(**values)`` returns, shown live.
+
+    That is (image in [0, 1], HTML of numbers) or (image, HTML, chart), the chart being uint8
+    (height, width, 4); see :class:`helpers.panels.drawing.Chart`. ``controls`` maps the names of
+    ``render``'s arguments to ipywidgets. What was rendered last for the same values is kept, so
+    that going back is instant. A picture has its own size, or the width that there is; the room
+    for it never shrinks, so nothing below jumps.
     """
-    picture = w.Image(format="jpeg", layout={"max_width": "100%", "margin": "0"})
-    room = w.Box([picture], layout={"max_width": "100%", "overflow": "visible"})
+    picture, chart = (w.Image(format=kind, layout={"max_width": "100%", "margin": "0"})
+                      for kind in ("jpeg", "png"))
+    chart.add_class("panel-chart")
+    room = w.VBox([picture], layout={"max_width": "100%", "overflow": "visible",
+                                     "align_items": "flex-start"})
     numbers = w.HTML(layout={"flex": "1 0 200px", "margin": "0 0 0 12px", "overflow": "visible"})
     reset = w.Button(description="Reset", layout={"width": "100px", "margin": "2px 2px 2px 94px"})
     start = {name: control.value for name, control in controls.items()}
     seen, tallest = {}, 0
+
+    def rendered(values):
+        image, text, *charts = render(**values)
+        height = image.shape[0] + sum(part.shape[0] for part in charts)
+        return (to_bytes(image), f"<div style='{TEXT}'>{text}</div>",
+                [chart_bytes(part) for part in charts], (height, image.shape[1]))
 
     def update(_change=None):
         nonlocal tallest
@@ -63,11 +84,14 @@ def panel(render, **controls):
         if key not in seen:
             if len(seen) > 200:
                 seen.clear()
-            image, text = render(**values)
-            seen[key] = to_bytes(image), f"<div style='{TEXT}'>{text}</div>", image.shape
-        picture.value, numbers.value, shape = seen[key]
-        if shape[1] <= 640 and shape[0] > tallest:
-            tallest = shape[0]
+            seen[key] = rendered(values)
+        picture.value, numbers.value, charts, (height, width) = seen[key]
+        if charts:
+            chart.value, = charts
+            if len(room.children) == 1:
+                room.children = [picture, chart, w.HTML(CHART_STYLE, layout={"display": "none"})]
+        if width <= 640 and height > tallest:
+            tallest = height
             room.layout.min_height = f"{tallest}px"
 
     def back(_button):
@@ -86,82 +110,3 @@ def panel(render, **controls):
         w.Box([*controls.values(), reset], layout={**rows, "max_width": "880px"}),
         w.Box([room, numbers], layout={**rows, "align_items": "flex-start"}),
     ])
-
-
-def compare_panel(compare, scene, method):
-    """Panel of a :class:`helpers.render.Compare`, starting at a scene and a method. Notebook 04."""
-    return panel(
-        compare,
-        scene=choice("scene", sorted(compare.scenes), scene),
-        method=choice("method", list(compare.methods), method),
-        strength=slider("strength", 1.0, 0, 1.5, 0.05),
-        wipe=slider("wipe", 0.5, 0, 1, 0.01),
-        error=slider("error map", 0.0, 0, 1, 0.05),
-    )
-
-
-def time_panel(film):
-    """Panel of a :class:`helpers.render.TimeMachine`, starting at the last step. Notebook 04."""
-    return panel(
-        film,
-        scene=choice("scene", film.scenes),
-        step=frames("step", [(str(step), step) for step in film.steps]),
-    )
-
-
-def density_panel(hard, scene):
-    """Panel of a :class:`helpers.render.HowHard`, starting at β 1. Notebook 04."""
-    return panel(
-        hard,
-        scene=choice("scene", list(hard.scenes), scene),
-        beta=slider("β", 1.0, 0, 4, 0.05),
-        airlight=slider("airlight", 0.9, 0.4, 1, 0.05),
-    )
-
-
-def photo_panel(generator, paths):
-    """Panel for photographs: those of ``paths``, and what the reader uploads. Notebook 00.
-
-    ``generator`` is the improved one, see :class:`helpers.photo.Photo`. A file that cannot be used
-    is named in one sentence, and the photograph before it stays.
-    """
-    photos = {path.stem: Photo(path, path.name, generator) for path in paths}
-    upload = w.FileUpload(accept="image/*,.tif,.tiff", multiple=False, layout={"width": "210px"},
-                          description="Your photograph")
-    save = w.Button(description="Make the file", layout={"width": "210px"})
-    said, link = (w.HTML(layout={"min_height": "30px", "margin": "2px 2px 2px 12px"})
-                  for _ in range(2))
-    photo, strength = choice("photograph", list(photos)), slider("strength", 1.0, 0, 1.5, 0.05)
-
-    def tell(where, text):
-        where.value = f"<div style='{TEXT}'>{text}</div>"
-
-    def add(_change):
-        file = uploaded(upload.value)
-        if file is None:
-            return
-        tell(said, "The network looks at it …")
-        try:
-            new = Photo(file[1], file[0], generator)
-        except ImageError as error:
-            return tell(said, html.escape(str(error)))
-        name = new.name if new.name not in photos else f"{new.name} ({len(photos)})"
-        photos[name] = new
-        photo.options = list(photos)
-        photo.value = name
-        tell(said, "")
-
-    def make(_button):
-        tell(link, "A moment …")
-        tell(link, download_link(*photos[photo.value].file(strength.value)))
-
-    upload.observe(add, "value")
-    save.on_click(make)
-    for control in (photo, strength):  # the link would be that of another picture
-        control.observe(lambda _change: tell(link, ""), "value")
-    view = panel(
-        lambda photo, strength, wipe: photos[photo](strength, wipe),
-        photo=photo, strength=strength, wipe=slider("wipe", 0.5, 0, 1, 0.01),
-    )
-    rows = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
-    return w.VBox([w.Box([upload, said], layout=rows), view, w.Box([save, link], layout=rows)])
