@@ -141,19 +141,21 @@ def loss_figure(history, status="", done=None, pictures=None):
     return figure
 
 
-def training_panel():
-    """A ``panel`` for :func:`helpers.runs.watch`: :func:`loss_figure`, replaced in place.
+def training_figure():
+    """A callback for :func:`helpers.training.fit`: :func:`loss_figure`, replaced in place.
 
-    Without a notebook's front end it prints a line each time. Notebook 03.
+    It takes a :class:`helpers.runs.Report`. Without a notebook's front end it prints a line each
+    time. Notebook 03.
     """
     if get_ipython() is None:
-        return lambda _history, status, _done, _pictures: print(status, flush=True)
+        return lambda report: print(report.status, flush=True)
     handle = display(display_id=True)
 
-    def panel(history, status, done, pictures):
-        show(loss_figure(history, status, done, pictures), status, handle=handle)
+    def callback(report):
+        figure = loss_figure(report.history, report.status, report.done, report.pictures)
+        show(figure, report.status, handle=handle)
 
-    return panel
+    return callback
 
 
 def to_picture(image):
