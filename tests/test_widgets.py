@@ -1,4 +1,4 @@
-"""helpers.widgets without a browser: what is rendered, when, and how often."""
+"""helpers.panels.widgets without a browser: what is rendered, when, and how often."""
 
 import io
 
@@ -70,20 +70,13 @@ def test_going_back_is_taken_from_the_cache(panel, render):
     assert level_of(picture) == pytest.approx(0.5, abs=0.01) and "level 0.50" in numbers.value
 
 
-def test_reset(panel, render):
+def test_reset_goes_back_and_renders_nothing_between(panel, render):
     (scene, level), reset, picture, _ = parts(panel)
-    scene.value, level.value = "mill", 0.1
-    reset.click()
-    assert (scene.value, level.value) == ("tower", 0.5)
-    assert level_of(picture) == pytest.approx(0.5, abs=0.01)
-
-
-def test_reset_renders_once_at_most(panel, render):
-    (scene, level), reset, _, _ = parts(panel)
     scene.value, level.value = "mill", 0.1
     before = len(render.calls)
     reset.click()
-    assert len(render.calls) == before, "the default picture is known; nothing between is shown"
+    assert (scene.value, level.value) == ("tower", 0.5) and len(render.calls) == before
+    assert level_of(picture) == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_cache_does_not_grow_forever(render):
@@ -113,32 +106,25 @@ def test_numbers_follow_the_theme(panel):
     assert "var(--jp-content-font-color1,inherit)" in parts(panel)[3].value
 
 
-def test_slider():
-    found = widgets.slider("β", 1.0, 0, 4, 0.05)
-    assert (found.value, found.min, found.max, found.step) == (1.0, 0, 4, 0.05)
-    assert found.continuous_update and found.description == "β"
+def test_controls_report_while_they_move_and_start_somewhere():
+    slider = widgets.slider("β", 1.0, 0, 4, 0.05)
+    assert (slider.value, slider.min, slider.max, slider.step) == (1.0, 0, 4, 0.05)
+    steps = widgets.steps_slider("step", [("1", 0), ("2", 10), ("3", 20)])
+    assert steps.value == 20 and steps.continuous_update and slider.continuous_update
+    for options in (["a", "b"], [("first", "a"), ("second", "b")]):
+        assert widgets.choice("x", options).value == "a"
+        assert widgets.choice("x", options, "b").value == "b"
 
 
-@pytest.mark.parametrize("options", [["a", "b"], [("first", "a"), ("second", "b")]],
-                         ids=["names", "pairs"])
-def test_choice(options):
-    assert widgets.choice("x", options).value == "a", "something is always chosen"
-    assert widgets.choice("x", options, "b").value == "b"
-
-
-def test_frames_start_at_the_last():
-    found = widgets.frames("picture", [("1", 0), ("2", 10), ("3", 20)])
-    assert found.value == 20 and found.continuous_update
-
-
-def test_panels_of_notebook_04_start_as_their_figures_do(render):
-    """Each wires all its render function's arguments, at the defaults that the figures show."""
-    render.scenes, render.methods, render.steps = ["a", "b"], {"m": None, "n": None}, [1, 60]
-    for panel, *start in ((widgets.compare_panel, "b", "n"), (widgets.time_panel,),
-                          (widgets.density_panel, "b")):
-        panel(render, *start)
-    assert render.calls == [
-        {"scene": "b", "method": "n", "strength": 1, "wipe": 0.5, "error": 0},
-        {"scene": "a", "step": 60},
-        {"scene": "b", "beta": 1, "airlight": 0.9},
-    ]
+def test_a_chart_stands_below_the_picture():
+    """Transparent, with a style of its own for dark themes, and in the room that is kept."""
+    level = widgets.slider("level", 0, 0, 255, 5)
+    panel = widgets.panel(lambda level: (np.zeros((50, 40, 3)), "",
+                                         np.full((30, 40, 4), int(level), "uint8")), level=level)
+    room = panel.children[1].children[0]
+    _, chart, style = room.children
+    level.value = 100
+    shown = np.asarray(Image.open(io.BytesIO(chart.value)))
+    assert shown.shape == (30, 40, 4) and (shown == 100).all() and len(room.children) == 3
+    assert "invert" in style.value and "panel-chart" in chart._dom_classes
+    assert room.layout.min_height == "80px"

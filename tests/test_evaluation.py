@@ -1,7 +1,6 @@
-"""helpers.render: what the panels of notebook 04 show, with small scenes and no network."""
+"""helpers.panels.evaluation: what notebook 04 shows, with small scenes and no network."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +9,8 @@ from PIL import Image
 from helpers import env
 from helpers.haze import add_haze, dark_channel_prior, transmission
 from helpers.metrics import psnr, ssim
-from helpers.panels import evaluation as render
+from helpers.panels import evaluation
+from helpers.panels.drawing import resize_to
 
 SHIPPED = env.SAMPLE_DATA / "weights" / "pix2pix"
 
@@ -40,15 +40,15 @@ def compare(scene, calls):
         calls.append(image.shape)
         return (image + clear) / 2
 
-    return render.Compare({"mill": (hazy, clear)}, {"half": half})
+    return evaluation.Compare({"mill": (hazy, clear)}, {"half": half})
 
 
 def test_blend(scene):
     hazy, clear, _ = scene
-    assert np.array_equal(render.blend(hazy, clear, 0), hazy)
-    assert np.allclose(render.blend(hazy, clear, 1), clear)
-    assert np.allclose(render.blend(hazy, clear, 0.5), (hazy + clear) / 2)
-    beyond = render.blend(np.full((1, 1, 3), 0.9), np.full((1, 1, 3), 0.2), 1.5)
+    assert np.array_equal(evaluation.blend(hazy, clear, 0), hazy)
+    assert np.allclose(evaluation.blend(hazy, clear, 1), clear)
+    assert np.allclose(evaluation.blend(hazy, clear, 0.5), (hazy + clear) / 2)
+    beyond = evaluation.blend(np.full((1, 1, 3), 0.9), np.full((1, 1, 3), 0.2), 1.5)
     assert np.all(beyond == 0), "clipped"
 
 
@@ -68,9 +68,9 @@ def test_scores_are_those_of_the_picture_at_that_strength(compare, scene):
 
 
 def test_wipe_shows_hazy_on_the_left(compare, scene):
-    hazy = render.fit(scene[0], render.WIDTH, render.HEIGHT)
+    hazy = resize_to(scene[0], evaluation.WIDTH, evaluation.HEIGHT)
     picture, _ = compare("mill", "half", wipe=0.5)
-    third = slice(0, render.WIDTH // 3)
+    third = slice(0, evaluation.WIDTH // 3)
     assert picture.shape == (400, 600, 3)
     assert np.abs(picture[:300, third] - hazy[:300, third]).mean() < 0.01
     everything, _ = compare("mill", "half", wipe=1)
@@ -81,7 +81,7 @@ def test_wipe_shows_hazy_on_the_left(compare, scene):
 
 def test_error_map_of_the_truth_is_black(scene):
     hazy, clear, _ = scene
-    compare = render.Compare({"mill": (hazy, clear)}, {"truth": lambda _: clear})
+    compare = evaluation.Compare({"mill": (hazy, clear)}, {"truth": lambda _: clear})
     picture, text = compare("mill", "truth", wipe=0, error=1)
     assert picture[:300].max() < 0.05 and "identical" in text and "Error map" in text
     hazy_side, _ = compare("mill", "truth", wipe=1, error=1)
@@ -93,7 +93,7 @@ def test_error_map_of_the_truth_is_black(scene):
 
 @pytest.fixture(scope="module")
 def film():
-    return render.TimeMachine(SHIPPED)
+    return evaluation.TimeMachine(SHIPPED)
 
 
 def test_shipped_frames_are_small_and_complete(film):
@@ -105,19 +105,19 @@ def test_shipped_frames_are_small_and_complete(film):
 
 
 def test_picture_verdict_and_cursors_all_move(film):
-    one, text = film(film.scenes[0], film.steps[3])
-    two, other = film(film.scenes[0], film.steps[-1])
-    assert one.shape == two.shape and text != other
-    moved = np.abs(one - two).max(axis=-1) > 0.1
-    assert moved[:240, :340].mean() > 0.02, "the picture"
-    assert moved[:240, 360:].mean() > 0.02, "the verdict"
-    assert moved[244:, :300].any() and moved[244:, 300:].any(), "both cursors"
-    assert "ships with the project" in text
+    one, text, chart = film(film.scenes[0], film.steps[3])
+    two, other, moved = film(film.scenes[0], film.steps[-1])
+    assert one.shape == two.shape and text != other and "ships with the project" in text
+    changed = np.abs(one - two).max(axis=-1) > 0.1
+    assert changed[:, :330].mean() > 0.02, "the picture"
+    assert changed[:, 350:].mean() > 0.02, "the verdict"
+    changed = np.any(chart != moved, axis=-1)
+    assert changed[:, :300].any() and changed[:, 300:].any(), "both cursors"
 
 
 def test_numbers_of_a_step(film):
     scene, step = film.scenes[0], film.steps[-1]
-    _, text = film(scene, step)
+    _, text, _ = film(scene, step)
     record = film.history[step]
     verdict = film.verdicts[scene][step]
     for number in (f"{record['discriminator']:.2f}", f"{record['l1']:.3f}",
@@ -126,41 +126,67 @@ def test_numbers_of_a_step(film):
         assert f">{number}<" in text
 
 
-def test_a_verdict_lies_where_it_was_given():
-    verdict = np.zeros((30, 30))
-    verdict[0, 29] = 1
-    found = render.verdict_picture(np.full((256, 300, 3), 0.5, "float32"), verdict, opacity=1)
+@pytest.mark.parametrize("shape, places", [((256, 300), (30, 30)), ((80, 112), (8, 12))])
+def test_a_verdict_lies_where_it_was_given(shape, places):
+    """Also on a picture that is smaller than 256 pixels, of which it has fewer."""
+    verdict = np.zeros(places)
+    verdict[0, -1] = 1
+    found = evaluation.verdict_picture(np.full((*shape, 3), 0.5, "float32"), verdict, opacity=1)
     blue = found[..., 2] > found[..., 0]
-    assert found.shape == (240, 240, 3) and blue.sum() == 64 and blue[:8, 232:].all()
+    assert found.shape == (8 * places[0], 8 * places[1], 3)
+    assert blue.sum() == 64 and blue[:8, -8:].all()
 
 
-def run_in(runs, number, verdicts=True):
-    """A copy of the shipped run with two steps of one scene."""
+def test_the_frame_is_drawn_around_what_was_judged():
+    found = evaluation.framed(np.zeros((300, 400, 3), "float32"))[..., 0]
+    rows, columns = np.nonzero(found)
+    assert (rows.min(), rows.max() + 1) == (22, 278)
+    assert (columns.min(), columns.max() + 1) == (72, 328)
+    assert found.sum() == 256**2 - 252**2
+
+
+def run_in(runs, number, verdicts=True, size=(300, 260), places=(30, 30), scene="barn"):
+    """A run of two steps that kept pictures of one scene."""
     folder = runs / f"pix2pix-{number:03}"
     (folder / "frames").mkdir(parents=True)
     (folder / "generator.safetensors").touch()
-    shutil.copy(SHIPPED / "history.json", folder)
-    steps = [record["step"] for record in json.loads((SHIPPED / "history.json").read_text())[:2]]
-    for step in steps:
-        Image.new("RGB", (300, 260), (step, 0, 0)).save(folder / f"frames/{step:06}_barn.jpg")
+    history = json.loads((SHIPPED / "history.json").read_text())[:2]
+    (folder / "history.json").write_text(json.dumps(history))
+    for step in (record["step"] for record in history):
+        Image.new("RGB", size, (step, 0, 0)).save(folder / f"frames/{step:06}_{scene}.jpg")
         if verdicts:
-            Image.new("L", (30, 30), 64).save(folder / f"frames/{step:06}_barn.png")
+            Image.new("L", places, 64).save(folder / f"frames/{step:06}_{scene}.png")
     return folder
 
 
 def test_own_run_comes_first(tmp_path):
-    assert render.find_film(runs=tmp_path) == SHIPPED
+    assert evaluation.find_film(runs=tmp_path) == SHIPPED
     run_in(tmp_path, 1)
     own = run_in(tmp_path, 2)
     run_in(tmp_path, 3, verdicts=False)  # of an older version: nothing to show of its PatchGAN
-    assert render.find_film(runs=tmp_path) == own
+    assert evaluation.find_film(runs=tmp_path) == own
 
 
 def test_own_run_is_named_and_needs_no_truth(tmp_path):
-    film = render.TimeMachine(run_in(tmp_path, 7))
-    _, text = film("barn", film.steps[-1])
+    film = evaluation.TimeMachine(run_in(tmp_path, 7))
+    _, text, _ = film("barn", film.steps[-1])
     assert film.scenes == ["barn"] and "Your own run, pix2pix-007." in text
     assert "PSNR" not in text, "nobody knows the clear image of a scene of the reader's own"
+
+
+def test_a_run_with_small_pictures_is_shown(tmp_path):
+    """Pairs under 256 pixels; the scene has the name of a shipped one, and another size."""
+    name = "carcassonne"
+    film = evaluation.TimeMachine(run_in(tmp_path, 1, size=(112, 80), places=(12, 8), scene=name))
+    picture, text, chart = film(name, film.steps[0])
+    assert picture.shape[1] == chart.shape[1] == evaluation.WIDTH
+    assert "PSNR" not in text
+
+
+def test_a_run_without_verdicts_is_refused_in_one_sentence(tmp_path):
+    folder = run_in(tmp_path, 1, verdicts=False)
+    with pytest.raises(ValueError, match="pix2pix-001: no pictures with the discriminator's verd"):
+        evaluation.TimeMachine(folder)
 
 
 # --- how hard is it? ----------------------------------------------------------------------------
@@ -169,7 +195,7 @@ def test_own_run_is_named_and_needs_no_truth(tmp_path):
 @pytest.fixture
 def hard(scene):
     _, clear, depth = scene
-    return render.HowHard({"mill": (clear, depth)}, lambda images: images * 0.9, (0.5, 1.5))
+    return evaluation.HowHard({"mill": (clear, depth)}, lambda images: images * 0.9, (0.5, 1.5))
 
 
 def test_curves_are_measured(hard, scene):
@@ -185,17 +211,16 @@ def test_curves_are_measured(hard, scene):
 
 
 def test_both_sliders_change_pictures_and_chart(hard):
-    start, text = hard("mill", 1.0, 0.9)
+    start, text, chart = hard("mill", 1.0, 0.9)
     for values in ((2.0, 0.9), (1.0, 0.5)):
-        found, other = hard("mill", *values)
-        assert found.shape == start.shape and other != text
-        moved = np.abs(found - start).max(axis=-1) > 0.05
-        assert moved[:190].mean() > 0.1 and moved[210:].any()
+        found, other, moved = hard("mill", *values)
+        assert found.shape == start.shape and other != text and np.any(moved != chart)
+        assert (np.abs(found - start).max(axis=-1) > 0.05).mean() > 0.1
 
 
 @pytest.mark.parametrize("beta, where", [(0.0, "outside"), (1.0, "inside"), (4.0, "outside")])
 def test_it_says_where_the_training_range_ends(hard, beta, where):
-    _, text = hard("mill", beta, 0.9)
+    _, text, _ = hard("mill", beta, 0.9)
     assert f"β {beta:.2f} is {where} the training range, 0.50 to 1.50." in text
 
 
@@ -209,5 +234,28 @@ def test_a_chart_is_drawn_once_for_an_airlight(hard):
 
 def test_a_large_scene_is_cut_to_what_was_trained_on():
     clear = np.zeros((300, 400, 3), "float32")
-    hard = render.HowHard({"mill": (clear, np.ones((300, 400)))}, lambda x: x, (0, 1))
+    hard = evaluation.HowHard({"mill": (clear, np.ones((300, 400)))}, lambda x: x, (0, 1))
     assert hard.hazy("mill", [1, 2], 0.9).shape == (2, 256, 256, 3)
+
+
+# --- the panels ---------------------------------------------------------------------------------
+
+
+def test_panels_start_as_their_figures_do():
+    """Each wires all its object's arguments, at the defaults that the figures show."""
+
+    class Shown:
+        scenes, methods, steps, calls = ["a", "b"], {"m": None, "n": None}, [1, 60], []
+
+        def __call__(self, **values):
+            self.calls.append(values)
+            return np.zeros((4, 4, 3)), ""
+
+    evaluation.compare_panel(Shown(), "b", "n")
+    evaluation.time_panel(Shown())
+    evaluation.density_panel(Shown(), "b")
+    assert Shown.calls == [
+        {"scene": "b", "method": "n", "strength": 1, "wipe": 0.5, "error": 0},
+        {"scene": "a", "step": 60},
+        {"scene": "b", "beta": 1, "airlight": 0.9},
+    ]

@@ -1,0 +1,89 @@
+"""helpers.panels.haze: what the panels of notebook 01 show, and the haze that it is made of."""
+
+import numpy as np
+import pytest
+
+from helpers import haze
+from helpers.metrics import psnr
+from helpers.panels import haze as lab
+from helpers.synthesis import make_haze
+
+RNG = np.random.default_rng(0)
+CLEAR = RNG.uniform(0, 0.8, (48, 64, 3)).astype("float32")
+DEPTH = np.repeat(np.linspace(0.2, 3, 48, dtype="float32")[::-1, None], 64, axis=1)
+
+
+def test_plain_haze_is_the_scattering_model():
+    hazy, t = make_haze(CLEAR, DEPTH, 0.8, 0.85, 0.1)
+    expected = haze.transmission(DEPTH, 0.8)
+    assert np.allclose(t, expected, atol=1e-6)
+    assert np.allclose(hazy, haze.add_haze(CLEAR, expected, [0.95, 0.85, 0.75]), atol=1e-6)
+
+
+def test_uneven_haze_varies_where_the_depth_does_not():
+    flat = np.ones_like(DEPTH)
+    thick = [np.log(-np.log(make_haze(CLEAR, flat, 1.0, uneven=u)[1])) for u in (0, 0.5, 1)]
+    assert [x.std() for x in thick] == pytest.approx([0, 0.5, 1], rel=0.01, abs=1e-6)
+    assert np.all(make_haze(CLEAR, DEPTH, 0.0, uneven=1.0)[1] == 1), "no haze, nothing uneven"
+
+
+def test_noise_has_the_strength_it_says_and_is_the_same_for_a_seed():
+    middle = np.full_like(CLEAR, 0.5)
+    noisy, again, other = (make_haze(middle, DEPTH, 0.0, noise=10, seed=s)[0] for s in (0, 0, 1))
+    assert (noisy - middle).std() * 255 == pytest.approx(10, rel=0.03)
+    assert np.array_equal(noisy, again) and not np.array_equal(noisy, other)
+
+
+def test_jpeg_is_the_worse_the_lower_its_quality():
+    whole, _ = make_haze(CLEAR, DEPTH, 0.5)
+    found = [psnr(make_haze(CLEAR, DEPTH, 0.5, quality=q)[0], whole) for q in (5, 30, 95, 100)]
+    assert found == sorted(found) and found[-1] == float("inf") and found[-2] < 60
+
+
+def test_histogram_counts():
+    """Half of red at 0.3, half at 0.8, green and blue at 1; clear is black."""
+    image = np.ones((40, 64, 3), "float32")
+    image[:20, :, 0], image[20:, :, 0] = 0.3, 0.8
+    chart = lab.Histogram(400, bins=16)
+    drawing = chart.of(image, np.zeros_like(image))
+    assert drawing.shape == (170, 400, 4) and drawing.dtype == np.uint8
+    red, green, _, clear = (area.get_data().values for area in chart.moving)
+    assert np.flatnonzero(red).tolist() == [4, 12] and red[4] == red[12] == 8
+    assert np.flatnonzero(green).tolist() == [15] and green[15] == chart.TOP, "16, not shown"
+    assert clear[0] == chart.TOP and not clear[1:].any()
+    assert not np.array_equal(drawing, chart.of(image[:20], image))
+
+
+@pytest.mark.parametrize("shape, width", [((48, 64), 533 + 4 + 264), ((64, 48), 300 + 4 + 148)])
+def test_the_lab_fits_the_screen(shape, width):
+    clear, depth = np.full((*shape, 3), 0.5, "float32"), np.ones(shape)
+    picture, text, chart = lab.haze_lab(clear, depth, beta=1.0)
+    assert picture.shape == (400, width, 3) and chart.shape[1] == width
+    assert "mean transmission 0.37" in text and "dark channel 0.75" in text
+
+
+CHANGES = {"beta": 1.5, "airlight": 0.7, "warmth": 0.1, "uneven": 0.5, "noise": 5, "quality": 30}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_setting_changes_picture_and_chart(name):
+    settings = {"beta": 1.0, "airlight": 0.9}
+    first, _, chart = lab.haze_lab(CLEAR, DEPTH, **settings)
+    second, _, other = lab.haze_lab(CLEAR, DEPTH, **settings | {name: CHANGES[name]})
+    assert np.abs(first - second).max() > 0.02 and not np.array_equal(chart, other)
+
+
+def test_the_right_guess_is_the_best():
+    scores = {}
+    for beta in (0.6, 0.8, 1.0):
+        for airlight in (0.8, 0.9, 1.0):
+            text = lab.wrong_guess(CLEAR, DEPTH, beta, airlight, beta=0.8, airlight=0.9)[1]
+            scores[beta, airlight] = float(text.split("inverted ")[1].split()[0])
+    assert max(scores, key=scores.get) == (0.8, 0.9)
+    assert scores[0.8, 0.9] > sorted(scores.values())[-2] + 10
+
+
+def test_a_guess_can_be_worse_than_nothing():
+    assert "worse" in lab.wrong_guess(CLEAR, DEPTH, 2.5, 0.9, beta=0.3)[1]
+    picture, text = lab.wrong_guess(CLEAR, DEPTH, 0.8, 0.9, beta=0.8, noise=0)
+    assert "better" in text and picture.shape == (224, lab.WIDTH, 3)
