@@ -7,13 +7,27 @@ from pathlib import Path
 
 import lab_browser
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from helpers import env  # before any test imports TensorFlow: it sets how that computes
 
-# What takes longest begins first, so that two workers end at about the same time. One worker runs
-# both lessons of the first row: the second reads what the first has trained.
-LESSONS = ("03_training_loop", "04_interactive_evaluation")
-LONG = ("test_browser", "test_browser_quickstart", "test_training", "test_bad_input")
+# What takes longest begins first, so that two workers end at about the same time. The second lesson
+# reads what the first one trains.
+LESSONS = ("notebooks/03_training_loop.ipynb", "notebooks/04_interactive_evaluation.ipynb")
+LONG = ("tests/test_browser.py", "tests/test_browser_quickstart.py", "tests/test_training.py")
+
+
+class Together(LoadScopeScheduling):
+    """Gives a worker of pytest-xdist whole files, and both LESSONS to the same one."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.split("::")[0]
+        return "lessons" if file in LESSONS else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False
+    return Together(config, log)
 
 
 def pytest_configure(config):
@@ -27,29 +41,26 @@ def pytest_configure(config):
 
 def place(item):
     """Where an item comes in the order: a list of ranks."""
-    name, short = item.path.stem, "DEHAZE_STEPS" in os.environ
-    if name == LESSONS[0] and short:
+    file, short = item.nodeid.split("::")[0], "DEHAZE_STEPS" in os.environ
+    if file == LESSONS[0] and short:
         return [9]  # last, where no other notebook finds its poor networks
-    if name in LESSONS and item.path.parent.name == "notebooks":
-        return [0, LESSONS.index(name)]
-    if name in LONG:
-        return [1, LONG.index(name)]
-    return [2 if item.path.suffix == ".ipynb" else 3, str(item.path)]
+    for rank, files in enumerate((LESSONS, LONG)):
+        if file in files:
+            return [rank, files.index(file)]
+    return [2 if file.endswith(".ipynb") else 3, file]
 
 
 def pytest_collection_modifyitems(items):
-    """Long ones first; cells of a notebook stay together, in order, in one worker.
+    """Long ones first; cells and tests of a file keep their order.
 
     The browser is left out on a machine without Chromium, never in CI.
     """
     absent = not lab_browser.CHROMIUM and os.environ.get("CI") != "true"
     skip = pytest.mark.skipif(absent, reason="no Chromium on this machine")
     for item in items:
-        together = place(item)[0] == 0
-        item.add_marker(pytest.mark.xdist_group("lessons" if together else item.path.stem))
         if item.path.name.startswith("test_browser"):
             item.add_marker(skip)
-    items.sort(key=place)  # stable: cells and tests keep their order
+    items.sort(key=place)
     if "DEHAZE_STEPS" in os.environ:
         ignore_shortened(items)
 
