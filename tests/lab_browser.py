@@ -1,9 +1,12 @@
 """JupyterLab in Chromium: a server on a copy of the project, a page, Run All, controls to move.
 
-The browser tests take it through the fixtures of conftest.py, scripts/bench_panels.py directly.
+The browser tests take it through the fixtures of conftest.py, scripts/maintain/bench_panels.py
+directly.
 """
 
+import ast
 import contextlib
+import dis
 import json
 import os
 import shutil
@@ -13,6 +16,8 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+
+import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -79,6 +84,41 @@ def copy_project(folder):
         shutil.copytree(ROOT / name, folder / name, ignore=skip)
     shutil.copy(ROOT / "requirements.txt", folder)
     return folder
+
+
+def names_of(code):
+    """(names that a code object binds, names that it and its functions use)."""
+    found = {"STORE_NAME": set(), "LOAD_NAME": set(), "LOAD_GLOBAL": set()}
+    for instruction in dis.get_instructions(code):
+        found.get(instruction.opname, set()).add(instruction.argval)
+    inner = [names_of(part)[1] for part in code.co_consts if hasattr(part, "co_code")]
+    return found["STORE_NAME"], found["LOAD_NAME"].union(found["LOAD_GLOBAL"], *inner)
+
+
+def panels_notebook(project, name):
+    """Write a lesson's panels and wipes into a notebook ``panels-NAME`` beside it.
+
+    Of the other cells, only the statements are kept that bind what these need: it runs in seconds,
+    where the lesson takes a minute. Returns (ids of the panels' cells, ids of the wipes').
+    """
+    lesson = nbformat.read(project / "notebooks" / f"{name}.ipynb", 4)
+    setup, *cells = [cell for cell in lesson.cells if cell.cell_type == "code"]
+    kept, needed = [], set()
+    for cell in reversed(cells):
+        shown = cell.id.endswith("-panel") or "viz.wipe(" in cell.source
+        statements = []
+        for statement in reversed(ast.parse(cell.source).body):
+            bound, used = names_of(compile(ast.Module([statement], []), cell.id, "exec"))
+            if shown or bound & needed:
+                needed = needed - bound | used
+                statements.insert(0, ast.unparse(statement))
+        if statements:
+            cell.source = "\n".join(statements)
+            kept.insert(0, cell)
+    lesson.cells = [setup, *kept]
+    nbformat.write(lesson, project / "notebooks" / f"panels-{name}.ipynb")
+    return ([cell.id for cell in kept if cell.id.endswith("-panel")],
+            [cell.id for cell in kept if "viz.wipe(" in cell.source])
 
 
 @contextlib.contextmanager

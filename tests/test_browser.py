@@ -1,9 +1,12 @@
 """The panels in a real browser: JupyterLab in Chromium, every slider moved, every wipe dragged.
 
-Skipped on a machine without Chromium, never in CI. Screenshots go to build/screenshots/.
+A lesson's panels run without the lesson, see lab_browser.panels_notebook. Skipped on a machine
+without Chromium, never in CI. Screenshots go to build/screenshots/.
 """
 
-import nbformat
+import io
+
+import numpy as np
 import pytest
 from lab_browser import (
     DIGEST,
@@ -15,10 +18,14 @@ from lab_browser import (
     label_of,
     move,
     open_and_run,
+    panels_notebook,
     panels_of,
     use_theme,
     wait_for_picture,
 )
+from PIL import Image
+
+from helpers import viz
 
 NOTEBOOKS = ("01_data_loading", "04_interactive_evaluation", "05_beyond_pix2pix")
 
@@ -45,20 +52,16 @@ CONTRAST = """panel => {
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_panels_and_wipes(name, lab, page, project):
-    notebook = nbformat.read(project / "notebooks" / f"{name}.ipynb", 4)
-    sources = {c.id: c.source for c in notebook.cells if c.cell_type == "code"}
-    panel_cells = [cell for cell in sources if cell.endswith("-panel")]
-    wipe_cells = [cell for cell, source in sources.items() if "viz.wipe(" in source]
-    assert panel_cells or wipe_cells
+    panel_cells, wipe_cells = panels_notebook(project, name)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    open_and_run(page, lab, name)
+    open_and_run(page, lab, f"panels-{name}")
 
     panels = panels_of(page)
-    assert panels.count() == len(panel_cells)
+    assert panels.count() == len(panel_cells) > 0
     for i, cell in enumerate(panel_cells):
         panel = panels.nth(i)
         panel.scroll_into_view_if_needed()
-        image = panel.locator("img.widget-image")
+        image = panel.locator("img.widget-image").first
         assert wait_for_picture(page, image, bool), f"{cell}: no picture"
         start = image.evaluate(DIGEST)
         height = panel.bounding_box()["height"]
@@ -82,6 +85,9 @@ def test_panels_and_wipes(name, lab, page, project):
             panel = panels.nth(i)
             panel.scroll_into_view_if_needed()
             assert panel.evaluate(CONTRAST) > 4.5, f"{cell}: hard to read in the {theme} theme"
+            for chart in panel.locator(".panel-chart").all():
+                inverted = chart.evaluate("e => getComputedStyle(e).filter") != "none"
+                assert inverted == (theme == "Dark"), f"{cell}: the chart in the {theme} theme"
             panel.screenshot(path=SCREENSHOTS / f"{name}-{cell}-{theme.lower()}.png")
 
     wipes = page.locator(".jp-OutputArea-output [id^=wipe-]")
@@ -93,3 +99,14 @@ def test_panels_and_wipes(name, lab, page, project):
 
     assert page.evaluate(STATE)["stderr"] == []
     assert complaints(page) == []
+
+
+def test_a_wipe_without_scripts_shows_half_of_each(browser):
+    """As on a page that forbids them: the cover is divided in the middle by its style alone."""
+    black, white = (np.full((80, 120, 3), level, "float32") for level in (0, 1))
+    page = browser.new_page(java_script_enabled=False)
+    page.set_content(f"<body style='margin:0'>{viz.wipe(black, white, width=120).data}")
+    seen = np.asarray(Image.open(io.BytesIO(page.locator("[id^=wipe-]").screenshot())))
+    page.close()
+    assert seen.shape[:2] == (80, 120)
+    assert seen[10:40, 10:50].max() < 10 and seen[10:40, 70:110, :3].min() > 245
