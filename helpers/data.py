@@ -7,60 +7,56 @@ uint8, a quarter of the memory. Taught in notebook 01.
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from helpers.copies import copies_of, copy_frame, read_copies
-from helpers.images import ImageError, image_size, open_image, shrink, to_pixels, to_rgb
+from helpers.images import ImageError, open_image, shrink, to_pixels, to_rgb
 
 MEMORY = 500_000_000  # bytes of decoded pairs that training_batches keeps
 
 
-def load_pair(pair, frame=None):
+def load_pair(pair, within=None):
     """Read both images of a :class:`helpers.pairs.Pair`: (hazy, clear), RGB in [0, 1], one shape.
 
-    ``frame`` as in :func:`helpers.images.open_image`. Raises :class:`helpers.images.ImageError`
+    ``within`` as in :func:`helpers.images.open_image`. Raises :class:`helpers.images.ImageError`
     when a file is unusable or the two differ in size. Notebook 01.
     """
-    hazy, clear = open_pair(pair, frame)
+    hazy, clear = open_pair(pair, within)
     return to_rgb(hazy), to_rgb(clear)
 
 
-def open_pair(pair, frame=None):
+def open_pair(pair, within=None):
     """Like :func:`load_pair`, but two Pillow images of one size, of whatever mode their files are.
 
-    Cuts first what ``pair.cut`` asks for: the clear image of SOTS indoor may be up to 5 % larger
-    than the hazy one, all around; a file with both images side by side is halved.
+    Crops first as ``pair.crop`` asks: the clear image of SOTS indoor may be up to 5 % larger than
+    the hazy one, all around; a file with both images side by side is halved.
     """
-    if pair.cut in ("left", "right"):
-        both = open_image(pair.hazy)
-        half = both.width // 2
-        if both.width % 2:
-            raise ImageError(f"{pair.hazy} is {both.width} pixels wide: no two images of one size "
-                             "side by side.")
-        hazy, clear = (both.crop((x, 0, x + half, both.height)) for x in (0, half))
-        return _shrunk(*((hazy, clear) if pair.cut == "left" else (clear, hazy)), frame)
-    size, other = image_size(pair.hazy), image_size(pair.clear)
-    margins = [theirs - ours for ours, theirs in zip(size, other, strict=True)]
-    if pair.cut == "centre" and all(0 <= m <= n // 20 for m, n in zip(margins, size, strict=True)):
-        left, top = (margin // 2 for margin in margins)
-        clear = open_image(pair.clear).crop((left, top, left + size[0], top + size[1]))
-        return _shrunk(open_image(pair.hazy), clear, frame)
-    if size != other:
-        raise ImageError(
-            f"{pair.hazy} is {size[0]}×{size[1]} but {pair.clear} is {other[0]}×{other[1]}; crop "
-            "or resize them to one size."
-        )
-    return open_image(pair.hazy, within=frame), open_image(pair.clear, within=frame)
+    if pair.crop in ("left", "right"):
+        images = _halves(open_image(pair.hazy), pair)
+    else:
+        images = [open_image(path, within=within) for path in (pair.hazy, pair.clear)]
+        hazy, clear = (np.array(image.info["size"]) for image in images)
+        border = clear - hazy
+        if pair.crop == "centre" and border.min() >= 0 and (border <= hazy // 20).all():
+            if border.any():
+                left, top = (int(n) for n in border // 2)
+                box = left, top, left + int(hazy[0]), top + int(hazy[1])
+                images = open_image(pair.hazy), open_image(pair.clear).crop(box)
+        elif border.any():
+            raise ImageError(f"{pair.hazy} is {hazy[0]}×{hazy[1]} but {pair.clear} is "
+                             f"{clear[0]}×{clear[1]}; crop or resize them to one size.")
+    return tuple(shrink(image, within) if within else image for image in images)
 
 
-def _shrunk(hazy, clear, frame):
-    if not frame:
-        return hazy, clear
-    return tuple(shrink(image, frame) for image in (hazy, clear))
+def _halves(image, pair):
+    if image.width % 2:
+        raise ImageError(f"{pair.hazy} is {image.width} pixels wide: no two images of one size "
+                         "side by side.")
+    half = image.width // 2
+    left, right = (image.crop((x, 0, x + half, image.height)) for x in (0, half))
+    return (left, right) if pair.crop == "left" else (right, left)
 
 
 def in_parallel(work, items):
@@ -80,41 +76,6 @@ def in_parallel(work, items):
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def usable_pairs(pairs, size=256):
-    """Read every pair once: (those that can be trained on, a sentence on each of the others).
-
-    Nothing is kept in memory. ``size`` is that of the training crops: what is larger is shrunk
-    while it is read. Notebook 01.
-    """
-
-    def check(pair):
-        try:
-            load_pair(pair, frame=(np.inf, 1.25 * size))
-        except ImageError as error:
-            return pair, str(error)
-        return pair, None
-
-    checked = list(in_parallel(check, pairs))
-    good = [pair for pair, problem in checked if problem is None]
-    return good, [problem for _, problem in checked if problem is not None]
-
-
-def copied_pairs(pairs, folder, size=256):
-    """The pairs of the small copies that :func:`training_batches` would keep in ``folder``.
-
-    Makes those that are missing, in parallel. They take the place of ``pairs`` where there is no
-    argument for copies, as in :func:`helpers.trainer.fit`. Raises ImageError as it does.
-    """
-    frame = copy_frame(size)
-
-    def copy(pair):
-        read_copies(pair, folder, frame, open_pair)
-        hazy, clear = copies_of(pair, folder, frame)
-        return replace(pair, hazy=hazy, clear=clear, cut="")
-
-    return list(in_parallel(copy, tqdm(pairs, "copying", disable=None, leave=False, delay=2)))
 
 
 def normalise(image):
@@ -164,8 +125,28 @@ def pairs_in_batch(pairs, batch, n, seed=0):
     return [pairs[int(epoch_order(len(pairs), seed, epoch)[place])] for epoch, place in places]
 
 
-def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, shard=(1, 0),
-                     copies=None):
+def keep(read, memory):
+    """``read``, a function of i that returns arrays, but its results are kept in ``memory`` bytes.
+
+    What no longer fits is read anew each time. Notebook 01.
+    """
+    kept = {}
+
+    def read_once(i):
+        nonlocal memory
+        if i in kept:
+            return kept[i]
+        images = read(i)
+        size = sum(image.nbytes for image in images)
+        if size <= memory:
+            memory -= size
+            kept[i] = images
+        return images
+
+    return read_once
+
+
+def training_batches(pairs, batch, size=256, seed=0, start=0, shard=(1, 0), memory=MEMORY):
     """Endless ``tf.data.Dataset`` of (hazy, clear), each float32 (batch, size, size, 3) in [-1, 1].
 
     Batch n is a function of (``pairs``, ``seed``, n) alone: the order within an epoch is permuted
@@ -173,48 +154,84 @@ def training_batches(pairs, batch, size=256, seed=0, start=0, memory=MEMORY, sha
     goes on with ``start=n`` as if it had not. ``shard`` is (count, i): of every ``count`` batches
     the i-th, for several machines that share the work.
 
-    Images are shrunk when read, to a short side of at most 1.25 ``size``: no crop needs more. As
-    many pairs as fit into ``memory`` bytes are read here, in parallel, and kept; the others are
-    read anew each time. With ``copies``, the name of a folder, all are read from small copies that
-    are kept there for this run and later ones, with a long side of at most
-    :data:`helpers.copies.COPY` pixels; their batches differ a little from those without. Raises
-    :class:`helpers.images.ImageError`, before the first batch, for a pair that cannot be used.
-    Notebook 01.
+    A pair is read when its first batch needs it, shrunk to a short side of at most 1.25 ``size``,
+    for no crop needs more, and kept as uint8 while ``memory`` bytes suffice. Raises
+    :class:`helpers.images.ImageError` for an empty list, and while it is iterated for a pair that
+    cannot be used. Notebook 01.
     """
     if not pairs:
         raise ImageError("no pairs to train on; find_pairs lists those of a folder.")
-
-    frame = copy_frame(size) if copies else (np.inf, 1.25 * size)
-
-    def decode(pair):
-        if copies:
-            return read_copies(pair, copies, frame, open_pair)
-        return [to_pixels(image) for image in open_pair(pair, frame)]
-
-    kept = []
-    for images in in_parallel(decode, tqdm(pairs, "reading", disable=None, leave=False, delay=2)):
-        memory -= sum(image.nbytes for image in images)
-        if memory >= 0:
-            kept.append(images)
-
-    def read(i):
-        return kept[i] if i < len(kept) else decode(pairs[i])
+    seed = tf.constant(seed, tf.int64)
+    read = keep(lambda i: read_pixels(pairs[i], within=(np.inf, 1.25 * size)), memory)
 
     def load(position, i):
         hazy, clear = tf.numpy_function(read, [i], [tf.uint8, tf.uint8])
         hazy, clear = (tf.ensure_shape(x, (None, None, 3)) for x in (hazy, clear))
-        return paired_jitter(hazy, clear, tf.stack([tf.cast(seed, tf.int64), position]), size)
+        return paired_jitter(hazy, clear, tf.stack([seed, position]), size)
 
     epoch, place = divmod(start * batch, len(pairs))
     order = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(
         lambda epoch: tf.data.Dataset.from_tensor_slices(epoch_order(len(pairs), seed, epoch))
-    )
+    ).skip(place)  # which pair stands where
     positions = tf.data.Dataset.range(start * batch, tf.int64.max)
-    places = tf.data.Dataset.zip((positions, order.skip(place)))  # which pair stands where
-    places = places.batch(batch, drop_remainder=True).shard(*shard).unbatch()
-    return (
+    places = tf.data.Dataset.zip((positions, order)).batch(batch).shard(*shard).unbatch()
+    batches = (
         places.map(load, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch, drop_remainder=True)
         .map(lambda hazy, clear: (normalise(hazy / 255), normalise(clear / 255)))
         .prefetch(tf.data.AUTOTUNE)
     )
+    return Batches(batches)
+
+
+def read_pixels(pair, within):
+    """Both images of a pair as uint8 RGB arrays, (height, width, 3); as :func:`open_pair`."""
+    try:
+        return [to_pixels(image) for image in open_pair(pair, within)]
+    except ImageError as error:
+        _unusable[id(error)] = error
+        raise ImageError(f"number {id(error)}") from None  # TensorFlow passes on this text only
+
+
+_unusable = {}  # the errors that pipelines have met
+
+
+@contextmanager
+def plain_errors():
+    """In this block an unusable pair raises its :class:`ImageError`, not an error of TensorFlow.
+
+    For loops over what ``tf.distribute`` makes of :func:`training_batches`, which alone does so
+    itself.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        met = [told for number, told in _unusable.items() if f"number {number}" in str(error)]
+        if not met:
+            raise
+        raise met[0] from None
+
+
+class Batches(tf.data.Dataset):
+    """The same data set, but :func:`plain_errors` holds while it is iterated."""
+
+    def __init__(self, dataset):
+        self._dataset = dataset
+        super().__init__(dataset._variant_tensor)
+
+    def _inputs(self):
+        return [self._dataset]
+
+    @property
+    def element_spec(self):
+        return self._dataset.element_spec
+
+    def __iter__(self):
+        batches = iter(self._dataset)
+        while True:
+            with plain_errors():
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    return
+            yield batch

@@ -1,82 +1,85 @@
 """Find hazy/clear pairs on disk, however their data set names them. Taught in notebook 01."""
 
+import os
 import re
+import unicodedata
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
-HELD_PARTS = {"val", "valid", "validation", "test", "eval"}  # not trained on, whoever split it
-SPLITS = {"train", "training", *HELD_PARTS}
-DEEPEST = 3  # folders below the root that are searched for pairs
+from helpers.images import SUFFIXES, why_not
+
+# The words in the name of a folder that tell what is in it: "test_hazy", "ITS_clear", "Val-GT".
+HAZY = {"hazy", "haze", "in", "input", "inputs", "a"}
+CLEAR = {"clear", "clean", "gt", "target", "targets", "hazefree", "b"}
+MAPS = {"trans", "transmission", "depth", "sky", "mask", "masks"}  # made beside photographs
+TRAINED = {"train", "training"}
+HELD = {"val", "valid", "validation", "test", "testing", "eval"}  # never trained on
+MAP = "a map, not a photograph"
+DEEPEST = 8  # folders inside each other
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set names its files: one row of the table.
+    """How data sets name the two images of a pair: one row of the table.
 
-    ``hazy`` and ``clear`` are folder names in small letters, alternatives separated by «|» («.» is
-    the folder itself; what «*» stands for must be the same in both). ``hazy_stem`` and
-    ``clear_stem`` are regular expressions on the whole stem, whose first groups must be equal in a
-    pair, and name the scene. ``example`` is a hazy file and its clear one; ``cut`` as in
-    :class:`helpers.pairs.Pair`, or "half".
+    ``hazy`` and ``clear`` are regular expressions for a whole name without its ending, in capitals
+    or not. What their groups hold names the scene, and is the same in both images of a pair.
+    ``known`` has a hazy file and its clear one for each data set. ``crop`` as in :class:`Pair`.
+    ``one_folder``: the names alone tell hazy from clear, so one folder may hold both.
     """
 
     name: str
-    example: tuple
     hazy: str
     clear: str
-    hazy_stem: str = "(.+)"
-    clear_stem: str = "(.+)"
-    cut: str = ""
+    known: dict
+    crop: str = ""
+    one_folder: bool = False
 
 
-HAZY, CLEAR = "hazy|haze|in|input", "clear|clean|gt|target"
-
-
-# Of rows that give the same pairs the first is named, so the special ones stand above the general.
 LAYOUTS = [
-    Layout("RESIDE ITS", ("hazy/1_1_0.90179.png", "clear/1.png"),
-           HAZY, CLEAR, r"(\d+)_\d+_\d*\.\d+"),
-    Layout("RESIDE OTS", ("hazy/0005_0.8_0.04.jpg", "clear/0005.jpg"),
-           HAZY, "clear|clean", r"(\d{4})_[\d.]+_[\d.]+"),
-    Layout("SOTS indoor", ("hazy/1400_1.png", "gt/1400.png"),
-           HAZY, CLEAR, r"(\d{4})_\d+", cut="centre"),
-    Layout("SOTS outdoor", ("hazy/0001_0.8_0.2.jpg", "gt/0001.png"),
-           HAZY, "gt", r"(\d{4})_[\d.]+_[\d.]+"),
-    Layout("Haze4K", ("hazy/1_0.68_0.66.png", "clear/1.png"),
-           HAZY, CLEAR, r"(\d+)_[\d.]+_[\d.]+"),
-    Layout("O-HAZE", ("hazy/01_outdoor_hazy.jpg", "GT/01_outdoor_GT.jpg"),
-           HAZY, CLEAR, r"(\d+_outdoor)_hazy", r"(\d+_outdoor)_gt"),
-    Layout("I-HAZE", ("hazy/01_indoor_hazy.jpg", "GT/01_indoor_GT.jpg"),
-           HAZY, CLEAR, r"(\d+_indoor)_hazy", r"(\d+_indoor)_gt"),
-    Layout("NH-HAZE", ("01_hazy.png", "01_GT.png"), ".", ".", "(.+)_hazy", "(.+)_gt"),
-    Layout("Dense-Haze, or NH-HAZE in two folders", ("hazy/01_hazy.png", "GT/01_GT.png"),
-           HAZY, CLEAR, "(.+)_hazy", "(.+)_gt"),
-    Layout("NH-HAZE2", ("Train_Hazy/01.png", "Train_HazeFree/01.png"), "*_hazy", "*_hazefree"),
-    Layout("A and B folders", ("A/0001.jpg", "B/0001.jpg"), "a", "b"),
-    Layout("IN and GT folders", ("IN/0001.png", "GT/0001.png"), "in", "gt"),
-    Layout("RESIDE-6K", ("train/hazy/0001.jpg", "train/GT/0001.jpg"), "hazy", "gt"),
-    Layout("same names", ("hazy/tower.jpg", "clear/tower.png"), HAZY, CLEAR),
-    Layout("scene, airlight, beta", ("hazy/tower_0.9_1.2.jpg", "clear/tower.jpg"),
-           HAZY, CLEAR, r"(.+)_[\d.]+_[\d.]+"),
+    Layout("scene_number_number", r"(.+)_[\d.]+_[\d.]+", "(.+)", {
+        "RESIDE ITS": ("ITS_haze/1_1_0.90179.png", "ITS_clear/1.png"),
+        "RESIDE OTS": ("hazy/0005_0.8_0.04.jpg", "clear/0005.jpg"),
+        "SOTS outdoor": ("hazy/0001_0.8_0.2.jpg", "gt/0001.png"),
+        "Haze4K": ("IN/1_0.68_0.66.png", "GT/1.png"),
+        "our sample_data": ("hazy/tower_0.9_1.2.jpg", "clear/tower.jpg"),
+    }),
+    Layout("scene_number", r"(\d{4})_\d+", "(.+)", {
+        "SOTS indoor": ("hazy/1400_1.png", "gt/1400.png"),
+    }, crop="centre"),
+    Layout("scene_hazy and scene_GT", "(.+)_hazy", "(.+)_gt", {
+        "O-HAZE": ("hazy/01_outdoor_hazy.jpg", "GT/01_outdoor_GT.jpg"),
+        "I-HAZE": ("hazy/01_indoor_hazy.jpg", "GT/01_indoor_GT.jpg"),
+        "Dense-Haze": ("hazy/01_hazy.png", "GT/01_GT.png"),
+        "NH-HAZE": ("01_hazy.png", "01_GT.png"),
+    }, one_folder=True),
+    Layout("the same name", "(.+)", "(.+)", {
+        "RESIDE-6K": ("train/hazy/0001.jpg", "train/GT/0001.jpg"),
+        "NH-HAZE2": ("Train_Hazy/01.png", "Train_HazeFree/01.png"),
+        "A and B": ("A/0001.jpg", "B/0001.jpg"),
+        "IN and GT": ("IN/0001.png", "GT/0001.png"),
+        "any other": ("hazy_images/tower.jpg", "clear_images/tower.png"),
+    }),
 ]
 
-
-# Any folder of images looks like this one: it is tried when no row above fits.
-SIDE_BY_SIDE = Layout("side by side", ("train/0001.jpg", "the same file"), ".", ".", cut="half")
+# Any folder of images looks like this one, so it is tried when nothing else fits.
+SIDE_BY_SIDE = Layout("side by side", "(.+)", "(.+)", {
+    "pix2pix": ("train/0001.jpg", "the same file"),
+}, crop="half")
 
 
 def layout_table():
-    """The layouts that :func:`helpers.pairs.find_pairs` knows, as a Markdown table. Notebook 01."""
-    notes = {"centre": "a larger clear image is cut in the centre",
+    """The layouts that :func:`find_pairs` knows, as a Markdown table. Notebook 01."""
+    notes = {"centre": "a larger clear image is cropped in the centre",
              "half": "one file, hazy half on the left"}
-    rows = [(row.name, *(f"`{name}`" for name in row.example), notes.get(row.cut, ""))
-            for row in [*LAYOUTS, SIDE_BY_SIDE]]
+    rows = [(name, f"`{hazy}`", f"`{clear}`", notes.get(layout.crop, ""))
+            for layout in [*LAYOUTS, SIDE_BY_SIDE]
+            for name, (hazy, clear) in layout.known.items()]
     head = ("names as in", "hazy", "clear", "note"), ("---",) * 4
     return "\n".join("| " + " | ".join(row) + " |" for row in [*head, *rows])
 
@@ -89,11 +92,10 @@ class PairError(ValueError):
 class Pair:
     """One training pair: paths of the hazy and the clear image, and the scene they show.
 
-    ``part`` is the folder below the root that it comes from («train»), ``layout`` the row of
-    :data:`helpers.layouts.LAYOUTS` that explained it. ``cut`` is what
-    :func:`helpers.data.load_pair` does so that the two fit: "centre" cuts the border off a clear
-    image that is larger, "left" and "right" say which half of the one file is the hazy image, and
-    "" is nothing.
+    ``scene`` begins with the folders below the root, if there are any: "train/0001". ``part`` is
+    these folders alone, ``layout`` the name of the row of :data:`LAYOUTS` that fits. ``crop`` is
+    what :func:`helpers.data.load_pair` does so that the two images fit: "centre" crops a clear
+    image that is larger, "left" and "right" say which half of the one file is hazy.
     """
 
     hazy: Path
@@ -101,16 +103,26 @@ class Pair:
     scene: str
     part: str = ""
     layout: str = field(default="", compare=False)
-    cut: str = ""
+    crop: str = ""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What :func:`scan` found: pairs, and the images of either side that belong to none."""
+    """What :func:`scan` found: pairs, images of either side that belong to none, and the rest.
 
-    pairs: list
-    hazy_orphans: list
-    clear_orphans: list
+    ``unused`` is a list of (path, reason) of the pictures that are on neither side, cannot be read
+    or are not there (links to nothing).
+    """
+
+    pairs: list = field(default_factory=list)
+    hazy_orphans: list = field(default_factory=list)
+    clear_orphans: list = field(default_factory=list)
+    unused: list = field(default_factory=list)
+
+    def add(self, other):
+        """Take over what another one holds."""
+        for name, more in vars(other).items():
+            getattr(self, name).extend(more)
 
 
 def images_in(folder):
@@ -118,141 +130,246 @@ def images_in(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise PairError(f"{folder}: no such folder; check the path.")
-    found = [p for p in _listed(folder) if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
-    if not found:
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES
+                    and path.is_file() and not path.name.startswith("."))
+    if not images:
         raise PairError(f"{folder}: no images in it; put .jpg or .png files there.")
+    return images
+
+
+@dataclass(eq=False)
+class _Folder:
+    """A folder as it was read: images directly in it, folders in it, and the words of its name."""
+
+    path: Path
+    words: tuple
+    images: list = field(default_factory=list)
+    folders: list = field(default_factory=list)
+
+    def below(self, sub=""):
+        """(folders in between, image) of every image in it and in the folders below."""
+        yield from ((sub, image) for image in self.images)
+        for inner in self.folders:
+            if not MAPS.intersection(inner.words):
+                yield from inner.below(f"{sub}/{_composed(inner.path.name).lower()}")
+
+
+def _composed(text):
+    """The same text with each accent and its letter as one character, as not all systems do it."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+@cache
+def _words(name):
+    """The words and numbers in a folder's name, in small letters: train and a in "trainA"."""
+    name = re.sub(r"haze[\W_]*free", "hazefree", name.lower())
+    name = re.sub(r"(train|valid|val|test)(?=(a|b|hazy|haze|clear|gt|set)(?![a-z]))", r"\1 ", name)
+    return tuple(re.findall(r"[^\W\d_]+|\d+", name))
+
+
+def _read(path, unused, above=()):
+    """The :class:`_Folder` at ``path``, each folder listed once; adds to ``unused``."""
+    folder = _Folder(path, _words(path.name))
+    try:
+        itself = os.stat(path)
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError as error:
+        unused.append((path, f"a folder that cannot be read ({error.strerror})"))
+        return folder
+    above = (*above, (itself.st_dev, itself.st_ino))
+    if above[-1] in above[:-1] or len(above) > DEEPEST:
+        unused.append((path, "a link to a folder above it" if len(above) <= DEEPEST
+                       else f"more than {DEEPEST} folders inside each other"))
+        return folder
+    for entry in entries:
+        inside, linked = path / entry.name, entry.is_symlink()
+        if entry.name.startswith("."):
+            continue
+        if inside.is_dir() if linked else entry.is_dir():
+            folder.folders.append(_read(inside, unused, above))
+        elif linked and not inside.exists():
+            unused.append((inside, "a link to nothing"))
+        elif inside.suffix.lower() in SUFFIXES and (inside if linked else entry).is_file():
+            folder.images.append(inside)
+        elif reason := why_not(inside):
+            unused.append((inside, reason.rstrip(".")))
+    return folder
+
+
+def _sides(folder):
+    """{the other words of their names: {"hazy": [folder], "clear": [folder]}} of the folders in it.
+
+    Folders that are on neither side, or on both, are left out.
+    """
+    sides = {}
+    for inner in folder.folders:
+        hazy, clear = HAZY.intersection(inner.words), CLEAR.intersection(inner.words)
+        if bool(hazy) != bool(clear):
+            others = tuple(word for word in inner.words if word not in hazy | clear)
+            both = sides.setdefault(others, {"hazy": [], "clear": []})
+            both["hazy" if hazy else "clear"].append(inner)
+    return sides
+
+
+def _search(folder, place, found):
+    """Add to ``found`` what ``folder``, whose path below the root is ``place``, holds."""
+    sides = {others: both for others, both in _sides(folder).items() if all(both.values())}
+    taken = set()
+    for others, both in sides.items():
+        taken.update(both["hazy"], both["clear"])
+        named = len(sides) > 1 or (TRAINED | HELD).intersection(others)
+        hazy, clear = ([image for inner in both[side] for image in inner.below()] for side in both)
+        found.add(_match(hazy, clear, _join(place, "_".join(others) if named else ""), LAYOUTS))
+    for layout in LAYOUTS:
+        if layout.one_folder:
+            hazy, clear = ([("", path) for path in folder.images if _scene(pattern, path)]
+                           for pattern in (layout.hazy, layout.clear))
+            marked = _match(hazy, clear, place, [layout])
+            found.add(marked if marked.pairs else Found())
+    for inner in folder.folders:
+        if inner not in taken:
+            _search(inner, _join(place, inner.path.name), found)
+
+
+def _match(hazy, clear, place, layouts):
+    """The pairs among hazy and clear images, lists of (folders in between, path): a :class:`Found`.
+
+    Each name is looked at once. Of clear images in several folders those count that lie in the
+    same folders as the hazy one: hazy/test/1.png belongs to clear/test/1.png, if that exists.
+    """
+    inside, partners, found = {sub for sub, _ in clear}, {}, Found()
+    for pattern in {layout.clear for layout in layouts}:
+        for sub, path in clear:
+            if scene := _scene(pattern, path):
+                for where in {sub, None}:
+                    partners.setdefault((pattern, where, scene), []).append(path)
+    for sub, path in hazy:
+        where, fitting = sub if sub in inside else None, []
+        for layout in layouts:
+            if scene := _scene(layout.hazy, path):
+                fitting += [Pair(path, other, _join(place, where or "", scene), _join(place, sub),
+                                 layout.name, layout.crop)
+                            for other in partners.get((layout.clear, where, scene), ())]
+        if len(fitting) > 1:
+            raise _ambiguous(*fitting[:2])
+        found.pairs.extend(fitting)
+        found.hazy_orphans.extend([] if fitting else [path])
+    used = {pair.clear for pair in found.pairs}
+    found.clear_orphans.extend(path for _, path in clear if path not in used)
     return found
 
 
-def _listed(folder):
-    try:
-        return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    except OSError as error:
-        raise PairError(f"{folder}: cannot be read ({error.strerror}); check its rights.") from None
+def _scene(pattern, path):
+    """The scene that an image's name has by a layout's pattern, or None."""
+    match = re.fullmatch(f"(?is){pattern}", path.stem)
+    return match and _composed(match[1])
 
 
-def _sides(row, root):
-    """{what «*» stands for: [(hazy folder, clear folder)]} of the folders in ``root``."""
-    if row.hazy == ".":
-        return {"": [(root, root)]}
-    folders = [p for p in _listed(root) if p.is_dir()]
-
-    def named(patterns):
-        for pattern in patterns.split("|"):
-            for p in folders:
-                if fnmatchcase(p.name.lower(), pattern):
-                    yield (p.name[:1 - len(pattern)] if "*" in pattern else ""), p
-
-    sides = {}
-    for star, hazy in named(row.hazy):
-        sides.setdefault(star, []).extend((hazy, c) for s, c in named(row.clear) if s == star)
-    return {star: pairs for star, pairs in sides.items() if pairs}
+def _ambiguous(one, other):
+    if one.layout == other.layout:
+        return PairError(f"{one.clear}: {other.clear.name} in {other.clear.parent} has the same "
+                         "name; remove one of the two.")
+    return PairError(f"{one.hazy}: belongs to {one.clear} by {one.layout}, to {other.clear} by "
+                     f"{other.layout}; move one of these two elsewhere.")
 
 
-def _match(row, files, part, side):
-    """What one row makes of the images of two folders: a :class:`Found`, perhaps without pairs."""
-    hazy, clear = (
-        [(p, m[1]) for p in paths if (m := re.fullmatch(stem, p.stem, re.IGNORECASE))]
-        for paths, stem in zip(files, (row.hazy_stem, row.clear_stem), strict=True)
-    )
-    if row.hazy == ".":  # in one folder, only the ending says which side an image is on
-        files = [p for p, _ in hazy], [p for p, _ in clear]
-    partners = {}
-    for path, key in clear:
-        partners.setdefault(key, []).append(path)
-    cut, scene = side if row.cut == "half" else row.cut, f"{part}/" if part else ""
-    pairs = []
-    for path, key in hazy:
-        if len(partners.get(key, [])) > 1:
-            one, other = partners[key][:2]
-            raise PairError(f"{one}: {other.name} has the same name; remove one of the two.")
-        pairs += [Pair(path, c, scene + key, part, row.name, cut) for c in partners.get(key, [])]
-    used = {p.hazy for p in pairs} | {p.clear for p in pairs}
-    return Found(pairs, *([p for p in paths if p not in used] for paths in files))
+def _join(*names):
+    return "/".join(name.strip("/") for name in names if name)
 
 
-def _here(rows, root, folder, side):
-    """Founds of ``folder`` itself: the row that explains most; an error if rows disagree."""
-    @cache  # several rows look into the same folders
-    def images(path):
-        try:
-            return images_in(path)
-        except PairError:
-            return []
-
-    candidates = {}
-    for row in rows:
-        for star, sides in _sides(row, folder).items():
-            part = (folder / star).relative_to(root).as_posix() if star else None
-            part = part or folder.relative_to(root).as_posix().removeprefix(".")
-            found = (_match(row, list(map(images, both)), part, side) for both in sides)
-            candidates.setdefault(star, []).extend(f for f in found if f.pairs)
-    chosen = []
-    for founds in filter(None, candidates.values()):
-        best = max(founds, key=lambda found: len(found.pairs))
-        for other in founds:
-            if extra := [p for p in other.pairs if p not in set(best.pairs)]:
-                one = next((p for p in best.pairs if p.hazy == extra[0].hazy), best.pairs[0])
-                ways = (f"«{p.hazy.relative_to(root)}» with «{p.clear.relative_to(root)}» as in "
-                        f"{p.layout}" for p in (one, extra[0]))
-                raise PairError(f"{folder}: the names allow different pairs: {', or '.join(ways)}; "
-                                "move the files of one elsewhere.")
-        chosen.append(best)
-    return chosen
+def _halves(root, hazy_on):
+    """Pairs of a folder, and of its parts (train, test, ...), whose files hold both images."""
+    one_side = HAZY | CLEAR
+    if one_side.issuperset(root.words) or any(one_side.intersection(f.words) for f in root.folders):
+        return []
+    parts = [f for f in root.folders if (TRAINED | HELD).intersection(f.words)]
+    found = []
+    for folder, part in [(root, ""), *((folder, folder.path.name) for folder in parts)]:
+        found += [Pair(path, path, _join(part, path.stem), part, SIDE_BY_SIDE.name, hazy_on)
+                  for path in folder.images]
+    return found
 
 
-def _search(rows, root, folder, side, deep=DEEPEST, only=None):
-    """Founds of ``folder``, or else of the folders in it."""
-    found = _here(rows, root, folder, side)
-    if found or not deep:
-        return found
-    below = [p for p in _listed(folder) if p.is_dir() and (only is None or p.name.lower() in only)]
-    return [f for p in below for f in _search(rows, root, p, side, deep - 1, only)]
+def _left_out(folder, used, side=""):
+    """(path, reason) of the images in and below ``folder`` that are not ``used``."""
+    if MAPS.intersection(folder.words):
+        reason = MAP
+    elif side:
+        reason = f"no folder of {side} images beside it"
+    else:
+        reason = "not in a folder of hazy or clear images"
+    unused = [(path, reason) for path in folder.images if path not in used]
+    lonely = {inner: "clear" if both["hazy"] else "hazy" for both in _sides(folder).values()
+              if not all(both.values()) for inner in both["hazy"] + both["clear"]}
+    for inner in folder.folders:
+        unused += _left_out(inner, used, lonely.get(inner, side))
+    return unused
+
+
+def _why_none(folder):
+    """What is wrong with the first folder, in or below ``folder``, that has one side at least."""
+    for both in _sides(folder).values():
+        for side, other in (("hazy", "clear"), ("clear", "hazy")):
+            for inner in both[side]:
+                if not any(inner.below()):
+                    return f"{inner.path}: no images in it; put .jpg or .png files there."
+                if not both[other]:
+                    return (f"{inner.path}: no folder of {other} images beside it; name it "
+                            f"{'clear or GT' if side == 'hazy' else 'hazy'}.")
+        return (f"{folder.path}: no hazy name matches a clear one; name them like "
+                "hazy/tower_0.9_1.2.jpg and clear/tower.jpg, or alike in both folders.")
+    return next(filter(None, map(_why_none, folder.folders)), None)
 
 
 def scan(root, hazy_on="left"):
     """Like :func:`find_pairs`, but images without a partner are no error: a :class:`Found`.
 
-    Raises :class:`PairError` where there are no pairs at all, or several ways to make them.
+    Lists each folder once, and opens no file. Raises :class:`PairError` where there are no pairs at
+    all, or several ways to make them.
     """
-    root = Path(root)
     if hazy_on not in ("left", "right"):
         raise ValueError(f"hazy_on={hazy_on!r}: say 'left' or 'right'.")
+    root, found = Path(root), Found()
     if not root.is_dir():
         raise PairError(f"{root}: no such folder; check the path.")
-    sides = {p.name.lower(): p for p in _listed(root) if p.is_dir()}
-    hazy, clear = ([sides[n] for n in names.split("|") if n in sides] for names in (HAZY, CLEAR))
-    founds = _search(LAYOUTS, root, root, hazy_on)
-    if not (founds or hazy or clear or root.name.lower() in f"{HAZY}|{CLEAR}".split("|")):
-        founds = _search([SIDE_BY_SIDE], root, root, hazy_on, 1, SPLITS)
-    if founds:
-        lists = zip(*((f.pairs, f.hazy_orphans, f.clear_orphans) for f in founds), strict=True)
-        return Found(*(sum(part, []) for part in lists))
-    if hazy or clear:
-        for folder in (hazy or [root / "hazy"])[0], (clear or [root / "clear"])[0]:
-            images_in(folder)  # raises: missing, or empty
-        raise PairError(f"{root}: no hazy name matches a clear one; name them like "
-                        "hazy/tower_0.9_1.2.jpg and clear/tower.jpg, or alike in both folders.")
-    raise PairError(f"{root}: no pairs in it; name the folder that holds hazy and clear ones, and "
-                    "see helpers.layouts.layout_table() for the names that are known.")
+    folder = _read(root, found.unused)
+    _search(folder, "", found)
+    if not found.pairs:
+        found.pairs.extend(_halves(folder, hazy_on))
+    if not found.pairs:
+        raise PairError(_why_none(folder) or f"{root}: no pairs in it; name the folder that holds "
+                        "hazy and clear images, and see helpers.pairs.layout_table() for the names "
+                        "that are known.")
+    used = {path for pair in found.pairs for path in (pair.hazy, pair.clear)}
+    used.update(found.hazy_orphans, found.clear_orphans)
+    found.unused.extend(_left_out(folder, used))
+    return found
 
 
 def find_pairs(root, hazy_on="left"):
     """All pairs below ``root``, sorted by folder and file name: a list of :class:`Pair`.
 
-    The names alone decide which row of :data:`helpers.layouts.LAYOUTS` fits; ``pair.layout`` says
-    it. Case matters in stems only, not in folders and endings. When no row fits ``root`` itself,
-    the folders in it are searched, such as train/ and test/, and the scenes' names begin with
-    theirs. ``hazy_on``, "left" or "right", is for files with both images side by side. Raises
-    :class:`PairError` when there are no pairs, when rows give different ones, and when a hazy image
-    has no clear partner. Notebook 01.
+    The names alone decide, by the rows of :data:`LAYOUTS`; ``pair.layout`` says which. Case matters
+    in the names of scenes only. Folders in ``root``, such as train/ and test/, are searched too,
+    and the scenes' names begin with theirs. ``hazy_on``, "left" or "right", is for files with both
+    images side by side. Raises :class:`PairError` when there are no pairs, when an image has two
+    possible partners, and when a hazy image has none. Pictures that are not used are told in one
+    warning. Notebook 01.
     """
     found = scan(root, hazy_on)
-    named = {pair.hazy.parent: pair.clear.parent for pair in found.pairs}
     for path in found.hazy_orphans:
-        raise PairError(f"{path}: no clear image for it in {named[path.parent]}; "
-                        "add it, or remove the hazy one.")
+        raise PairError(f"{path}: no clear image for it; add it, or remove the hazy one.")
+    left_out = [(path, reason) for path, reason in found.unused if reason != MAP]
+    if left_out:
+        path, reason = left_out[0]
+        warnings.warn(f"{len(left_out)} not used below {root}, first {path.relative_to(root)}: "
+                      f"{reason}.", stacklevel=2)
     return found.pairs
+
+
+def is_held(pair):
+    """True for a pair of a part that is never trained on: test, val or validation."""
+    return bool(HELD.intersection(_words(pair.part)))
 
 
 def split_by_scene(pairs, validation=0.2, seed=0):
@@ -260,13 +377,17 @@ def split_by_scene(pairs, validation=0.2, seed=0):
 
     Where the data set is split already, its parts test, val and validation are held back. Otherwise
     ``validation`` is the share of *scenes* held back, at least one; the same ``pairs`` and ``seed``
-    give the same split. Raises :class:`PairError` for fewer than two scenes. Notebook 01.
+    give the same split. Raises :class:`PairError` for fewer than two scenes, and if all of them are
+    to be held back. Notebook 01.
     """
-    scenes = sorted({p.scene for p in pairs})
+    scenes = sorted({pair.scene for pair in pairs})
     if len(scenes) < 2:
         raise PairError(f"{len(scenes)} scene(s) cannot be split; add pairs of other places.")
-    held = {p.scene for p in pairs if HELD_PARTS & set(re.split(r"\W|_", p.part.lower()))}
-    if not held or len(held) == len(scenes):
+    held = {pair.scene for pair in pairs if is_held(pair)}
+    if len(held) == len(scenes):
+        raise PairError(f"all {len(pairs)} pairs are for testing, as {pairs[0].part!r} says; add a "
+                        "part to train on, or name that folder itself.")
+    if not held:
         count = min(max(1, round(validation * len(scenes))), len(scenes) - 1)
         held = set(np.random.default_rng(seed).permutation(scenes)[:count])
     return [p for p in pairs if p.scene not in held], [p for p in pairs if p.scene in held]
