@@ -15,7 +15,7 @@ from helpers.panels.drawing import BETWEEN, GAP, Chart, beside, coloured, resize
 from helpers.synthesis import make_haze
 from helpers.viz import CLEAR, MAP
 
-HEIGHT, WIDTH = 400, 904  # of the large picture, and of three beside each other, in pixels
+HEIGHT, WIDTH = 372, 840  # of the large picture, of three in a row: fits a window of 1280 pixels
 
 
 class Histogram(Chart):

@@ -1,12 +1,12 @@
 """Measures the panels in a real browser: from a slider's input to new pixels (make bench does it).
 
-    python scripts/bench_panels.py               every slider of notebooks 00 and 04, minutes
-    python scripts/bench_panels.py 04            those of one notebook
+    python scripts/maintain/bench_panels.py               every slider of notebooks 00, 01, 04, 05
+    python scripts/maintain/bench_panels.py 04            those of one notebook
 
-JupyterLab opens a copy of the notebook in Chromium and runs all of it. Then every slider is moved
-by its arrow keys, to values that it has not had until its range ends, and the time between the key
-and the picture's load event is taken in the page itself. Median and slowest of the presses count,
-without the first. Prints a Markdown table and writes build/bench_panels.json.
+JupyterLab opens a notebook of the panels' cells alone in Chromium (see lab_browser). Every slider
+is moved by its arrow keys, to values that it has not had until its range ends, and the time between
+the key and the picture's load event is taken in the page itself. Median and slowest of the presses
+count, without the first. Prints a Markdown table and writes build/bench_panels.json.
 """
 
 import argparse
@@ -19,7 +19,10 @@ from importlib import metadata
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parents[1]
+import lab_browser
+from lab_browser import label_of, panels_of, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
 AIM, AIM_OF_NETWORK = 150, 400  # ms
 NETWORK = {("density-panel", "β"), ("density-panel", "airlight")}  # these run the network
 
@@ -37,8 +40,6 @@ WATCH = """image => {
 
 def times_of(page, control, image, presses):
     """Milliseconds from key to picture for ``presses`` moves of a slider, the first left out."""
-    from lab_browser import wait_until
-
     image.evaluate(WATCH)
     control.focus()
     key = "ArrowLeft"
@@ -54,8 +55,6 @@ def times_of(page, control, image, presses):
 
 def measure(page, cells, notebook, presses):
     """One row a slider of the open notebook, whose panel cells are ``cells``."""
-    from lab_browser import label_of, panels_of
-
     rows, panels = [], panels_of(page)
     for i, cell in enumerate(cells):
         panel = panels.nth(i)
@@ -98,14 +97,10 @@ def versions(browser):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", default=["00", "04"], help="numbers of notebooks")
+    parser.add_argument("notebooks", nargs="*", default=["00", "01", "04", "05"],
+                        help="numbers of notebooks")
     parser.add_argument("--presses", type=int, default=10, help="moves of each slider")
     options = parser.parse_args(arguments)
-    try:
-        import lab_browser
-        import nbformat
-    except ImportError as error:
-        sys.exit(f"{error.name} is missing: install tests/requirements.txt.")
     if not lab_browser.CHROMIUM:
         print("Chromium is not installed: the panels are not measured.")
         return
@@ -116,9 +111,9 @@ def main(arguments=None):
         with lab_browser.serve(project) as address:
             for path in paths:
                 print(f"{path.stem} …", file=sys.stderr, flush=True)
-                cells = [c.id for c in nbformat.read(path, 4).cells if c.id.endswith("-panel")]
+                cells, _ = lab_browser.panels_notebook(project, path.stem)
                 page = lab_browser.new_page(browser)
-                lab_browser.open_and_run(page, address, path.stem)
+                lab_browser.open_and_run(page, address, f"panels-{path.stem}")
                 rows += measure(page, cells, path.stem, options.presses)
                 page.close()
         used = versions(browser)

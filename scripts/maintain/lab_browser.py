@@ -1,7 +1,6 @@
 """JupyterLab in Chromium: a server on a copy of the project, a page, Run All, controls to move.
 
-The browser tests take it through the fixtures of conftest.py, scripts/maintain/bench_panels.py
-directly.
+The browser tests take it through the fixtures of conftest.py, bench_panels.py directly.
 """
 
 import ast
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = shutil.which("chromium")
 WIDTH = 1280
