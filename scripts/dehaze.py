@@ -5,122 +5,118 @@ import math
 import os
 import sys
 import textwrap
-import warnings
 from pathlib import Path
 
 from tqdm import tqdm
 
 from helpers import env
-from helpers.pairs import IMAGE_SUFFIXES
+from helpers.images import SUFFIXES, ImageError, result_suffix, why_not
 
-# helpers.images and helpers.inference are imported late: they load TensorFlow, which takes seconds
+# helpers.inference and helpers.weights are imported late: they load TensorFlow, which takes seconds
 # and is not needed to say that an argument is wrong.
 
 
-def find_images(source, out):
-    """Sorted images below the folder ``source``, and one sentence for each folder that fails.
+class UsageError(Exception):
+    """The command cannot begin; the message says what to do."""
 
-    Left out are what is hidden and the folder ``out``, which may lie inside ``source``.
+
+def find_images(source, out):
+    """(images, problems) of a file or of a folder: sorted paths, and a sentence on each other one.
+
+    Left out without a sentence are what is hidden, what is no picture, and the folder ``out``,
+    which may lie inside ``source``.
     """
-    found, failures = [], []
+    if source.is_file():
+        return [source], []
+    found, problems = [], []
 
     def unreadable(error):
-        failures.append(f"{error.filename}: cannot be read ({error.strerror}); check its rights.")
+        problems.append(f"{error.filename}: cannot be read ({error.strerror}); check its rights.")
 
     for folder, folders, names in os.walk(source, onerror=unreadable):
         folder = Path(folder)
         folders[:] = [n for n in folders
                       if not n.startswith(".") and (folder / n).resolve() != out.resolve()]
-        found += [folder / n for n in names
-                  if not n.startswith(".") and Path(n).suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(found), failures
+        for path in (folder / name for name in names if not name.startswith(".")):
+            if reason := why_not(path):
+                problems.append(f"{path}: {reason}")
+            elif path.suffix.lower() in SUFFIXES:
+                found.append(path)
+    return sorted(found), sorted(problems)
 
 
 def plan(source, out):
-    """What is to be made of a file or of a folder's images: pairs of paths (image, result).
+    """(pairs of paths (image, result), problems) of a file or of a folder's images.
 
-    Results lie in ``out`` as the images lie in ``source``, under their names; a format that
-    :func:`helpers.images.encode` does not write becomes PNG. Returns (pairs, failures): one
-    sentence for each image whose result would overwrite another one or an image.
+    Results lie in ``out`` as the images lie in ``source``, under their names; a format that is not
+    written becomes PNG. A problem is one sentence on an image that is not used: its kind is not
+    read, or its result would overwrite another one or an image.
     """
-    from helpers.images import FORMATS
-
-    images, failures = ([source], []) if source.is_file() else find_images(source, out)
+    images, problems = find_images(source, out)
     originals = {path.resolve() for path in images}
     pairs, taken = [], {}
     # First those that keep their names, so that a.bmp does not take the place of a.png.
-    for path in sorted(images, key=lambda path: (path.suffix.lower() not in FORMATS, path)):
+    for path in sorted(images, key=lambda path: (path.suffix != result_suffix(path), path)):
         target = out / (path.name if path == source else path.relative_to(source))
-        if path.suffix.lower() not in FORMATS:
-            target = target.with_suffix(".png")
+        target = target.with_suffix(result_suffix(path))
         other = taken.setdefault(os.path.normcase(target), path)
         if other != path:
-            failures.append(f"{path}: its result would overwrite that of {other}; rename one.")
+            problems.append(f"{path}: its result would overwrite that of {other}; rename one.")
         elif target.resolve() in originals:
-            failures.append(f"{path}: its result would overwrite {target}; take another folder.")
+            problems.append(f"{path}: its result would overwrite {target}; take another folder.")
         else:
             pairs.append((path, target))
-    return pairs, failures
+    return pairs, problems
 
 
-def write(path, content):
-    """Write a file, and its folder, so that an interruption leaves what was there or all of it.
-
-    ``content`` is bytes. Raises OSError.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".dehaze-{os.getpid()}.part")
+def _make_folder(folder):
     try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be made ({error.strerror}); name another folder for "
+                         "the results.") from None
 
 
 def dehaze_files(generator, pairs, strength=1.0):
-    """Dehaze images into files, with a progress bar; returns (number made, failures).
+    """Dehaze images into files, with a progress bar; returns (number made, problems).
 
-    ``pairs`` are those of :func:`plan`. A failure is one sentence on an image, and the next one is
+    ``pairs`` are those of :func:`plan`. A problem is one sentence on an image, and the next one is
     tried; when a result cannot be written, that is the last one.
     """
-    from helpers.images import ImageError, encode, open_image, to_rgb
-    from helpers.inference import dehaze
+    from helpers.inference import dehaze_file
+    from helpers.weights import RunError, write_whole
 
-    made, failures = 0, []
+    made, problems = 0, []
     for source, target in tqdm(pairs, unit="image"):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of tags that Pillow does not know
-                image = open_image(source)
-                result = dehaze(generator, to_rgb(image), strength)
-                content = encode(result, image, target.suffix)
+            content = dehaze_file(generator, source, target.suffix, strength)
         except ImageError as error:
-            failures.append(str(error))
+            problems.append(str(error))
             continue
         except Exception as error:  # whatever it is, the next photograph may be a good one
             reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
-            failures.append(f"{source}: could not be dehazed ({reason}); save it again as PNG.")
+            problems.append(f"{source}: could not be dehazed ({reason}); save it again as PNG.")
             continue
         try:
-            write(target, content)
-        except OSError as error:
-            reason = f"cannot be written ({error.strerror or error})"
-            failures.append(f"{target}: {reason}; make room or take another folder, and go on.")
+            _make_folder(target.parent)
+            write_whole(target, content)
+        except RunError as error:
+            problems.append(str(error))
             break
         made += 1
-    return made, failures
+    return made, problems
 
 
 def generator_of(weights):
-    """The generator of a weights file, or of the run or shipped weights of that name.
-
-    Raises :class:`helpers.inference.WeightsError`.
-    """
-    from helpers.weights import find_weights, load_generator
+    """The generator of a weights file, or of the run or shipped weights of that name."""
+    from helpers.weights import WeightsError, find_weights, load_generator
 
     file = Path(weights)
     named = file.suffix != ".safetensors" and not file.is_file()
-    return load_generator(find_weights(weights) / "generator.safetensors" if named else file)
+    try:
+        return load_generator(find_weights(weights) / "generator.safetensors" if named else file)
+    except (WeightsError, OSError) as error:
+        raise UsageError(error) from None
 
 
 def _strength(text):
@@ -133,9 +129,9 @@ def _strength(text):
 def _options(arguments):
     """The command line's options; a wrong one ends the program with status 2 and one sentence."""
     parser = argparse.ArgumentParser(
-
         description="Dehaze a photograph or a folder of them, with its subfolders, at full size.",
-        epilog="Exit status: 0 all is done, 1 some failed, 2 wrong usage, 130 interrupted.",
+        epilog="Exit status: 0 all is done, 1 some pictures were not used, 2 wrong usage, 130 "
+               "interrupted.",
     )
     parser.add_argument("source", metavar="IN", type=Path, help="an image file or a folder")
     parser.add_argument("out", metavar="OUT", type=Path, help="folder of the results")
@@ -153,6 +149,8 @@ def _options(arguments):
         problem = f"{out}: the results would overwrite the photographs; name another folder."
     elif out.exists() and not out.is_dir():
         problem = f"{out}: a file; name a folder for the results."
+    elif options.weights.endswith(".safetensors") and not Path(options.weights).is_file():
+        problem = f"{options.weights}: no such file; check the path."
     if problem:
         parser.exit(2, problem + "\n")
     return options
@@ -160,38 +158,38 @@ def _options(arguments):
 
 def main(arguments=None):
     """The command line (see ``--help``); returns the exit status."""
+    env.safe_streams()
     options = _options(arguments)
     try:
-        env.import_tensorflow()
         return _run(options)
     except KeyboardInterrupt:
-        print("interrupted; what is there is whole, run it again for the rest.", file=sys.stderr)
-        return 130
+        problem, status = "interrupted; what is there is whole, run it again for the rest.", 130
+    except UsageError as error:
+        problem, status = error, 2
+    print(problem, file=sys.stderr)
+    return status
 
 
 def _run(options):
-    from helpers.weights import WeightsError
-
-    pairs, failures = plan(options.source, options.out)
-    if not pairs and not failures:
-        print(f"{options.source}: no images in it; put .jpg or .png files there.", file=sys.stderr)
-        return 2
+    pairs, problems = plan(options.source, options.out)
+    if not pairs and not problems:
+        raise UsageError(f"{options.source}: no images in it; put .jpg or .png files there.")
     missing = [pair for pair in pairs if options.again or not pair[1].exists()]
     made = 0
     if missing:
-        try:
-            generator = generator_of(options.weights)
-        except (WeightsError, OSError) as error:
-            print(error, file=sys.stderr)
-            return 2
-        made, more = dehaze_files(generator, missing, options.strength)
-        failures += more
-    there = len(pairs) - len(missing)
-    new = f"{made} of {len(missing)} images dehazed" if missing else "no image was missing"
-    print(f"{new}, {there} were there already (--again does them anew)." if there else f"{new}.")
-    for failure in failures:
-        print(failure, file=sys.stderr)
-    return 1 if failures else 0
+        _make_folder(options.out)
+        env.import_tensorflow()
+        made, more = dehaze_files(generator_of(options.weights), missing, options.strength)
+        problems += more
+    said = f"{made} of {len(missing)} images dehazed" if missing else "no image was missing"
+    if there := len(pairs) - len(missing):
+        said += f", {there} were there already (--again does them anew)"
+    if problems:
+        said += f"; {len(problems)} not used"
+    print(f"{said}.")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":
