@@ -111,8 +111,8 @@ def check_batch(hazy, clear, names=None):
 def output_spread(outputs, truths):
     """How much outputs for different inputs differ, as a part of how much the true ones do.
 
-    Lists of RGB images; their central squares are compared. About 1 is healthy, 0 is one and the
-    same picture for every input.
+    Lists of RGB images; their central squares are compared. About 1 is healthy, 0 is one picture
+    for every input. Of a single image it says nothing.
     """
     def spread(images):
         side = min(min(image.shape[:2]) for image in images)
@@ -126,11 +126,10 @@ def output_spread(outputs, truths):
 
 
 def diagnose(history):
-    """What the numbers of a run say: a list of :class:`Finding`, of which the last is what they
-    cannot say.
+    """What the numbers of a run say: a list of :class:`Finding`, the last on what they cannot say.
 
     ``history`` is a run's: dictionaries with ``step``, the means since the last one of what
-    :func:`helpers.training.train_step` returns, and the scores of the validation scenes at that
+    :func:`helpers.training.compile_step` returns, and the scores of the validation scenes at that
     step. Fewer than three entries are too few to tell. Notebook 03.
     """
     limits = Finding("limits", "no number here says whether the pictures look right: a generator "
@@ -143,57 +142,80 @@ def diagnose(history):
         values = [h[name] for h in part if name in h]
         return float(np.mean(values)) if values else None
 
-    def late(name):
-        return mean(name, history[-max(1, len(history) // 4):])
+    late = history[-max(1, len(history) // 4):]
+    first = mean("l1", history[:max(1, len(history) // 10)])
+    last = {name: mean(name, late) for name in (
+        "discriminator", "real_right", "fake_right", "d_gradient", "g_gradient", "l1", "spread")}
+    progress = _of_progress(first, last["l1"])
+    contest = _of_discriminator(last)
+    if contest and contest.kind == "balanced" and progress and progress.kind == "range":
+        contest = None  # a contest over pictures that cannot be right
+    found = [contest, progress, _of_gradient(last["g_gradient"]), _of_scores(history),
+             _of_spread(last["spread"])]
+    return [*filter(None, found), limits]
 
-    loss, real, fake = late("discriminator"), late("real_right"), late("fake_right")
-    found = []
-    if loss is not None and real is not None:
-        numbers = (f"it judges {real:.0%} of the real and {fake:.0%} of the generated patches "
-                   f"rightly, its loss is {loss:.2f} (log 2 = {LOG2:.2f})")
-        if min(real, fake) > 0.95 and loss < 0.2:
-            found.append(Finding("strong discriminator", f"{numbers}. It wins with ease, and tells "
-                                 "the generator little. Lower discriminator_rate, or train longer: "
-                                 "«Train pix2pix»."))
-        elif max(real, fake) > 0.9 and min(real, fake) < 0.2:
-            found.append(Finding("blind discriminator", f"{numbers}. It says nearly the same to "
-                                 "everything. See the order of the updates: «One step»."))
-        elif abs(loss - LOG2) < 0.02 and abs(real + fake - 1) < 0.1:
-            cause = "has learnt nothing" if late("d_gradient") < 1e-4 else "is at a draw"
-            found.append(Finding("undecided discriminator", f"{numbers}. It {cause}; whether the "
-                                 "generator is that good only pictures tell: «Train pix2pix»."))
-        else:
-            found.append(Finding("balanced", f"{numbers}. The two are in a contest, as they should "
-                                 "be."))
-    first, last = mean("l1", history[:max(1, len(history) // 10)]), late("l1")
+
+def _of_discriminator(last):
+    loss, real, fake = last["discriminator"], last["real_right"], last["fake_right"]
+    if loss is None or real is None or fake is None:
+        return None
+    numbers = (f"it judges {real:.0%} of the real and {fake:.0%} of the generated patches rightly, "
+               f"its loss is {loss:.2f} (log 2 = {LOG2:.2f})")
+    if min(real, fake) > 0.95 and loss < 0.2:
+        return Finding("strong discriminator", f"{numbers}. It wins with ease, and tells the "
+                       'generator little. Lower discriminator_rate, or train longer: "Train '
+                       'pix2pix".')
+    if max(real, fake) > 0.9 and min(real, fake) < 0.2:
+        return Finding("blind discriminator", f"{numbers}. It says nearly the same to everything. "
+                       'See the order of the updates: "One step".')
+    if abs(loss - LOG2) < 0.02 and abs(real + fake - 1) < 0.1:
+        gradient = last["d_gradient"]
+        learnt = gradient is None or gradient > 1e-4
+        return Finding("undecided discriminator", f"{numbers}. It "
+                       f"{'is at a draw' if learnt else 'has learnt nothing'}; only pictures tell "
+                       'whether the generator is that good: "Train pix2pix".')
+    return Finding("balanced", f"{numbers}. Neither of the two wins, as it should be.")
+
+
+def _of_progress(first, last):
+    if first is None or last is None:
+        return None
     if last > 2:
-        found.append(Finding("range", f"an L1 loss of {last:.1f}: images in [-1, 1] cannot differ "
-                             "by more than 2. Look at a batch: «Before training: look at a "
-                             "batch»."))
-    elif last > 0.8 * first:
-        found.append(Finding("no progress", f"the L1 loss went from {first:.3f} to {last:.3f}. "
-                             "Pairs that do not belong together, or a learning rate that is far "
-                             "off: «Before training: look at a batch»."))
-    gradient = late("g_gradient")
-    if gradient is not None and (gradient < 1e-3 or gradient > 1e4):
-        found.append(Finding("gradient", f"the generator's gradient has length {gradient:.2g}: "
-                             "too small or too large to learn from. Values or losses are off "
-                             "by a factor: «What each network is told»."))
-    scores = [h["psnr"] for h in history if "psnr" in h]
-    if scores and scores[-1] < max(scores) - 1:
-        step = history[[h.get("psnr") for h in history].index(max(scores))]["step"]
-        found.append(Finding("past its best", f"validation was {max(scores):.1f} dB at step {step} "
-                             f"and is {scores[-1]:.1f} dB now. More data, or fewer steps."))
-    spread = late("spread")
-    if spread is not None and spread < 0.3:
-        found.append(Finding("one picture for all", "outputs for different scenes differ by only "
-                             f"{spread:.0%} of what the true ones do. Are the skips in place? "
-                             "Notebook 02."))
-    return [*found, limits]
+        return Finding("range", f"an L1 loss of {last:.1f}: images in [-1, 1] cannot differ by "
+                       'more than 2. Look at a batch: "Before training: look at a batch".')
+    if last > 0.8 * first:
+        return Finding("no progress", f"the L1 loss went from {first:.3f} to {last:.3f}. Pairs "
+                       "that do not belong together, or a learning rate that is far off: "
+                       '"Before training: look at a batch".')
+    return None
 
 
-def ail(patient, settings, batches):
-    """Make a training ill on purpose: returns (settings, batches) for patient "A", "B" or "C".
+def _of_gradient(length):
+    if length is None or 1e-3 <= length <= 1e4:
+        return None
+    return Finding("gradient", f"the generator's gradient has length {length:.2g}: too small or "
+                   'too large to learn from. Values or losses are off by a factor: "What each '
+                   'network is told".')
+
+
+def _of_scores(history):
+    scores = [(h["psnr"], h["step"]) for h in history if "psnr" in h]
+    if not scores or scores[-1][0] >= max(scores)[0] - 1:
+        return None
+    best, step = max(scores)
+    return Finding("past its best", f"validation was {best:.1f} dB at step {step} and is "
+                   f"{scores[-1][0]:.1f} dB now. More data, or fewer steps.")
+
+
+def _of_spread(spread):
+    if spread is None or spread >= 0.3:
+        return None
+    return Finding("one picture for all", "outputs for different scenes differ by only "
+                   f"{spread:.0%} of what the true ones do. Are the skips in place? Notebook 02.")
+
+
+def make_ill(patient, settings, batches):
+    """Spoil a training on purpose: returns (settings, batches) for patient "A", "B" or "C".
 
     ``batches`` is a data set of (hazy, clear) in [-1, 1], two pairs a batch or more. Find out what
     each of them has before you read the code. Notebook 03.

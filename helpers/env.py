@@ -1,13 +1,14 @@
-"""What differs from machine to machine: quiet imports, the environment table, seeds, the profile,
-and where runs are written. Used by the setup cell of every notebook.
+"""What differs from machine to machine: quiet imports, versions, seeds, the profile, where runs are
+written, and how files may be called. Used by the setup cell of every notebook.
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -16,14 +17,34 @@ SAMPLE_DATA = ROOT / "sample_data"
 OLDEST_PYTHON = (3, 11)
 
 
+def safe_streams():
+    """Make ``print`` safe in a command: no character and no closed stream ends the program.
+
+    What the terminal's encoding lacks is written as an escape ("\\xd7"), and a stream that the
+    caller has closed goes nowhere. Without the latter the next file that is opened, a checkpoint
+    perhaps, would be given the stream's number, and TensorFlow's messages would go into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+        if name != "stdin" and hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
 @contextlib.contextmanager
 def quiet_stderr():
     """Silence C++ libraries that write their start-up lines straight to file descriptor 2.
 
-    What was written is shown after all when the block raises. Never silence TensorFlow by
+    What was written is shown after all if the block raises. Never silence TensorFlow by
     ``TF_ENABLE_ONEDNN_OPTS=0`` instead: that makes training on a CPU many times slower.
     """
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        sys.stderr.flush()
     keep = os.dup(2)
     with tempfile.TemporaryFile() as hidden:
         os.dup2(hidden.fileno(), 2)
@@ -39,10 +60,10 @@ def quiet_stderr():
 
 
 def import_tensorflow():
-    """Import TensorFlow without its start-up lines, let its memory on a GPU grow, return it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow leaves oneDNN's kernels off on CPUs without AVX-512; a step is faster with them.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    """Import TensorFlow without its start-up lines, let its memory on a GPU grow, return it.
+
+    Raises SystemExit, see :func:`check_keras`, if Keras would not compute with it.
+    """
     with quiet_stderr():
         import tensorflow as tf
 
@@ -50,7 +71,27 @@ def import_tensorflow():
             # An error here means that TensorFlow has started already: too late, and harmless.
             with contextlib.suppress(RuntimeError):
                 tf.config.experimental.set_memory_growth(gpu, True)
+    check_keras()
     return tf
+
+
+def check_keras():
+    """Raise SystemExit with one sentence if Keras is set to another backend or order of axes."""
+    remedy = "in ~/.keras/keras.json, then restart"
+    try:
+        import keras
+
+        backend = keras.backend.backend()
+    except ImportError as error:  # the other backend is not even installed
+        backend = os.environ.get("KERAS_BACKEND") or f"{error.name}, which is missing"
+    if backend != "tensorflow":
+        raise SystemExit(
+            f"Keras is set to the backend {backend}, and this course trains with TensorFlow: unset "
+            f'KERAS_BACKEND, or write "backend": "tensorflow" {remedy}.')
+    if keras.config.image_data_format() != "channels_last":
+        raise SystemExit(
+            "Keras is set to channels_first, and the images of this course have their colours "
+            f'last: write "image_data_format": "channels_last" {remedy}.')
 
 
 def seed_everything(seed=0):
@@ -66,7 +107,7 @@ class Profile:
 
     ``width`` is the number of filters of the first layer, ``size`` the side of a training crop in
     pixels, ``batch`` the pairs a step, ``steps`` the steps of a run, ``precision`` a Keras dtype
-    policy.
+    policy: "mixed_bfloat16" where the hardware multiplies such numbers, "float32" elsewhere.
     """
 
     name: str
@@ -75,6 +116,21 @@ class Profile:
     batch: int
     steps: int
     precision: str
+
+
+# Steps of a CPU: measured so that notebook 03 takes under six minutes on two cores.
+# Steps of a GPU without bfloat16: computed, not measured, so that it takes under ten on a T4. Its
+# peak is 8.1 TFLOP/s in float32; a third of it is assumed, 2.7. A step's convolutions take, with
+# 6.05 GMAC for the generator and 3.2 for the PatchGAN, two operations each, a backward pass as two
+# forward passes, and four images: 2 · 4 · (3 · 6.05 + 8 · 3.2) = 350 GFLOP, 0.13 s; with L1 alone
+# 2 · 4 · 3 · 6.05 = 145 GFLOP, 0.05 s. Two runs of 2,400 steps: 2,400 · 0.18 s = 7.3 minutes, which
+# leaves two and a half for compiling, the watched scenes and the three patients.
+PROFILES = {profile.name: profile for profile in (
+    Profile("CPU", 16, 256, 4, 400, "float32"),
+    Profile("CPU with bfloat16", 16, 256, 4, 1000, "mixed_bfloat16"),
+    Profile("GPU", 64, 256, 4, 2400, "float32"),
+    Profile("GPU with bfloat16", 64, 256, 8, 4000, "mixed_bfloat16"),
+)}
 
 
 def has_bfloat16():
@@ -86,73 +142,28 @@ def has_bfloat16():
     return re.search(r"\b(avx512_bf16|amx_bf16)\b", flags) is not None
 
 
-def best_precision(capability=None, bfloat16=None):
-    """The Keras dtype policy that is fastest here and safe.
-
-    ``capability`` is a GPU's compute capability, (8, 0) for an A100; without a GPU ``bfloat16``
-    says whether the CPU has such instructions (by default, :func:`has_bfloat16`). bfloat16 has the
-    range of float32. float16 has not, and needs its losses scaled: it is for the GPUs before
-    (8, 0), whose tensor cores know nothing else. Notebook 03.
-    """
-    if capability is None:
-        return "mixed_bfloat16" if (has_bfloat16() if bfloat16 is None else bfloat16) else "float32"
-    if tuple(capability) >= (8, 0):
-        return "mixed_bfloat16"
-    return "mixed_float16" if tuple(capability) >= (7, 0) else "float32"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A row of :data:`MACHINES`: a profile, and the memory in GB that a run of it takes.
-
-    ``known`` says how: "measured" (peak of the process) or "computed" (weights, gradients, both
-    moments of Adam, the average, and what the layers keep; without what CUDA takes for itself).
-    """
-
-    profile: Profile
-    memory_gb: float
-    known: str
-
-
-MACHINES = {
-    "CPU": Machine(Profile("CPU", 16, 256, 4, 400, "float32"), 1.0, "measured"),
-    "CPU with bfloat16": Machine(
-        Profile("CPU", 16, 256, 4, 1000, "mixed_bfloat16"), 0.2, "computed"),
-    "small GPU": Machine(Profile("GPU", 64, 256, 4, 4000, "mixed_float16"), 1.4, "computed"),
-    "large GPU": Machine(Profile("GPU", 64, 256, 8, 4000, "mixed_bfloat16"), 1.7, "computed"),
-}
-
-
-def machine_name(capability=None):
-    """The row of :data:`MACHINES` for a GPU of this compute capability, or for this CPU.
-
-    A large GPU has (8, 0) or more; a T4 is a small one.
-    """
-    if capability is None:
-        return "CPU with bfloat16" if has_bfloat16() else "CPU"
-    return "large GPU" if tuple(capability) >= (8, 0) else "small GPU"
-
-
 def profile():
-    """The :class:`Profile` for this machine: a GPU if TensorFlow sees one, else the CPU.
+    """The one of :data:`PROFILES` for this machine: a GPU if TensorFlow sees one, else the CPU.
 
-    A CPU without bfloat16 takes two to three times as long a step, and gets fewer steps.
+    GPUs compute in bfloat16 from compute capability 8.0 on (an A100; a T4 has 7.5). Notebook 03.
     """
     tf = import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
-    capability = None
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
-        capability = details.get("compute_capability", (0, 0))
-    found = MACHINES[machine_name(capability)].profile
-    return replace(found, precision=best_precision(capability))
+        quick = tuple(details.get("compute_capability", (0, 0))) >= (8, 0)
+    else:
+        quick = has_bfloat16()
+    return PROFILES[("GPU" if gpus else "CPU") + (" with bfloat16" if quick else "")]
 
 
 def runs_folder(drive=False):
     """Where training runs are kept: ``$DEHAZE_RUNS``, or ``runs/`` beside the notebooks.
 
-    ``drive=True`` mounts Google Drive in Colab and keeps them there, from now on in this session,
-    so that they outlive it. Raises RuntimeError for ``drive=True`` outside Colab.
+    "~" is the home folder, and a relative path starts in the project's folder, from wherever it is
+    used. The folder is made when a run is written. ``drive=True`` mounts Google Drive in Colab and
+    keeps them there, from now on in this session, so that they outlive it. Raises RuntimeError for
+    ``drive=True`` outside Colab. Notebook 06.
     """
     if drive:
         try:
@@ -162,57 +173,78 @@ def runs_folder(drive=False):
             raise RuntimeError(text) from None
         google_drive.mount("/content/drive")
         os.environ["DEHAZE_RUNS"] = "/content/drive/MyDrive/dehaze-runs"
-    folder = Path(os.environ.get("DEHAZE_RUNS") or ROOT / "runs")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return ROOT / os.path.expanduser(os.environ.get("DEHAZE_RUNS") or "runs")
+
+
+RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d")  # names of devices in Windows
+
+
+def safe_name(name):
+    """A name for a file or a tag that every system takes; different names have different ones.
+
+    Small Latin letters, digits, "-" and "_" stay, up to 60 of them. Of any other name there is what
+    is left, and eight digits of its SHA-256: a slash, a dot at the end, a letter that can be
+    written in two ways, and capitals that a system takes for small letters cannot do harm.
+    """
+    safe = re.sub(r"[^a-z0-9_-]", "-", name.lower())[:60]
+    if safe == name and safe and not RESERVED.fullmatch(safe):
+        return safe
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{safe}-{digest[:8]}"
 
 
 def required_versions(requirements=ROOT / "requirements.txt"):
-    """Read ``requirements.txt``: a list of (package, floor, ceiling) with versions as strings."""
-    line = re.compile(r"^([\w-]+)>=([\d.]+),<([\d.]+)$")
-    found = map(line.match, Path(requirements).read_text().splitlines())
-    return [match.groups() for match in found if match]
+    """The requirements of ``requirements.txt``, as ``packaging`` reads them; none without it."""
+    from packaging.requirements import Requirement
+
+    if not Path(requirements).exists():
+        return []
+    lines = Path(requirements).read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
 
 
-def _number(version):
-    return tuple(int(part) for part in [*re.findall(r"\d+", version), 0, 0, 0][:3])
+def problems(required=None, installed=metadata.version, python=sys.version_info):
+    """What to do so that this environment has what the notebooks need: a list of sentences.
 
-
-def environment_rows(required=None, installed=metadata.version, python=sys.version_info):
-    """Compare this environment with what the notebooks need.
-
-    Returns a list of (name, version, verdict); a verdict is ``"OK"`` or says what to do.
-    ``installed`` is called with a package's name and returns its version or raises
-    ``importlib.metadata.PackageNotFoundError``.
+    ``required`` as :func:`required_versions` returns. ``installed`` is called with a package's name
+    and returns its version or raises ``importlib.metadata.PackageNotFoundError``.
     """
-    found = "{}.{}.{}".format(*python[:3])
-    old = tuple(python[:2]) < OLDEST_PYTHON
-    rows = [("Python", found, "too old: install Python 3.11 to 3.13" if old else "OK")]
-    for name, floor, ceiling in required_versions() if required is None else required:
+    found = []
+    if tuple(python[:2]) < OLDEST_PYTHON:
+        found.append("Python {}.{} is too old: install 3.11 to 3.13.".format(*python[:2]))
+    try:
+        from packaging.version import Version
+    except ImportError:
+        return [*found, "packaging is missing: pip install -r requirements.txt"]
+    for requirement in required_versions() if required is None else required:
+        name, bounds = requirement.name, requirement.specifier
         try:
             version = installed(name)
         except metadata.PackageNotFoundError:
             # In Colab there is no JupyterLab, and none is needed.
-            needed = not (name == "jupyterlab" and "google.colab" in sys.modules)
-            verdict = f"run: pip install '{name}>={floor}'" if needed else "OK"
-            rows.append((name, "missing", verdict))
+            if not (name == "jupyterlab" and "google.colab" in sys.modules):
+                found.append(f"{name} is missing: pip install '{requirement}'")
             continue
-        if _number(version) < _number(floor):
-            verdict = f"too old: pip install '{name}>={floor}'"
-        elif _number(version) >= _number(ceiling):
-            verdict = f"newer than tested (below {ceiling}); if it fails, install an older one"
-        else:
-            verdict = "OK"
-        rows.append((name, version, verdict))
-    return rows
+        floors = [Version(b.version) for b in bounds if b.operator == ">="]
+        if any(Version(version) < floor for floor in floors):
+            found.append(f"{name} {version} is too old: pip install '{requirement}'")
+        elif not bounds.contains(version, prereleases=True):
+            found.append(f"{name} {version} is newer than tested: if it fails, "
+                         f"pip install '{requirement}'")
+    return found
 
 
 def setup(seed=0):
-    """What a notebook needs at its start: TensorFlow quietly, seeds, and the environment table."""
-    import_tensorflow()
+    """What a notebook needs at its start: TensorFlow quietly, seeds, and a line on the machine.
+
+    For each package that is missing, too old or newer than tested, another line says what to do.
+    """
+    print(*problems(), sep="\n", end="\n" if problems() else "")
+    try:
+        tf = import_tensorflow()
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{error.name} is missing: pip install -r requirements.txt") from None
     seed_everything(seed)
-    machine = profile()
-    for name, version, verdict in environment_rows():
-        print(f"{name:14} {version:10} {verdict}")
-    print(f"{'machine':14} {machine.name}, {os.cpu_count()} cores, {machine.precision}")
-    print(f"{'runs':14} {os.path.relpath(runs_folder(), ROOT)}")
+    python, tensorflow = sys.version_info, tf.__version__.split(".")
+    versions = "Python {}.{}, TensorFlow {}.{}".format(*python[:2], *tensorflow[:2])
+    print(f"{versions}, {profile().name}, {os.cpu_count()} cores")

@@ -6,13 +6,12 @@ from keras import ops
 
 def cross_entropy(truth, logits):
     """Mean binary cross-entropy of logits; ``truth`` is 0 or 1, of the same shape. Notebook 03."""
-    # Not the class BinaryCrossentropy: with several replicas it divides by their number, which
-    # the train step does for all losses alike.
+    # Not the class BinaryCrossentropy: on several devices it divides by their number.
     return ops.mean(keras.losses.binary_crossentropy(truth, logits, from_logits=True))
 
 
 def discriminator_loss(real_logits, fake_logits):
-    """Mean of the cross-entropies of «real is real» and «fake is fake»; log 2 when guessing.
+    """Mean of the cross-entropies of "real is real" and "fake is fake"; log 2 when guessing.
 
     Logits have shape (batch, h, w, 1). The mean, as the paper's halving, keeps the discriminator
     from learning twice as fast. Goodfellow et al. 2014, Isola et al. 2017, section 3; notebook 03.
@@ -23,7 +22,7 @@ def discriminator_loss(real_logits, fake_logits):
 
 
 def adversarial_loss(fake_logits):
-    """Cross-entropy of «fake is real»: small when the discriminator is fooled, log 2 at a draw.
+    """Cross-entropy of "fake is real": small when the discriminator is fooled, log 2 at a draw.
 
     The non-saturating form of Goodfellow et al. 2014, section 3; notebook 03.
     """

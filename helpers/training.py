@@ -1,9 +1,12 @@
-"""The train step, the loop, and what they need: settings, optimizers, several devices.
+"""The train steps, the loop, and what they need: settings, optimizers, several devices.
 
 Taught in notebook 03.
 """
 
+import contextlib
+import re
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import tensorflow as tf
@@ -11,45 +14,12 @@ from keras import ops
 
 from helpers import env
 from helpers.data import training_batches
+from helpers.images import ImageError
 from helpers.inference import dehaze
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
 from helpers.models import patchgan, unet
-from helpers.runs import open_run, watch
+from helpers.runs import fingerprint, open_run, watch
 from helpers.weights import RunError
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that decides a run. Two runs with equal settings and pairs train the same network.
-
-    ``width``, ``size``, ``batch``, ``steps`` and ``precision`` as in :class:`helpers.env.Profile`;
-    ``batch`` is that of all devices together. ``learning_rate`` is the generator's, ``decay`` that
-    of the average of its weights (:func:`update_average`).
-    The switches: ``adversarial`` (train against a discriminator), ``l1`` (the weight lambda of the
-    L1 loss), ``conditional`` (the discriminator sees the hazy image), ``skips`` and ``dropout``
-    (the U-Net's).
-    """
-
-    name: str
-    width: int
-    size: int
-    batch: int
-    steps: int
-    precision: str
-    seed: int = 0
-    learning_rate: float = 2e-3
-    discriminator_rate: float = 1e-4
-    decay: float = 0.99
-    adversarial: bool = True
-    l1: float = 100.0
-    conditional: bool = True
-    skips: bool = True
-    dropout: float = 0.5
-
-    @property
-    def architecture(self):
-        """How :func:`helpers.inference.load_generator` builds the generator again."""
-        return {"network": "unet", "width": self.width, "skips": self.skips}
 
 
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -69,37 +39,89 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "steps": self.steps}
 
 
-class Adam(keras.optimizers.Adam):
-    """Keras' Adam, computed by TensorFlow's one fused operation instead of a dozen.
+SCHEDULES = {"linear": LinearDecay, "cosine": keras.optimizers.schedules.CosineDecay}
+LEVELS = 8  # of the U-Net: each halves height and width
 
-    The same numbers, a quarter of the time: each of the dozen would pass over all weights again.
-    Kingma and Ba 2015; notebook 03.
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides a run. Two runs with equal settings and pairs train the same network.
+
+    ``width``, ``size``, ``batch``, ``steps`` and ``precision`` as in :class:`helpers.env.Profile`;
+    ``batch`` is that of all devices together. ``learning_rate`` is the generator's, ``schedule``
+    one of :data:`SCHEDULES`, ``decay`` that of the average of its weights
+    (:func:`update_average`). The switches: ``adversarial`` (train against a discriminator), ``l1``
+    (the weight lambda of the L1 loss beside it), ``conditional`` (the discriminator sees the hazy
+    image), ``skips``, ``dropout`` and ``classic`` (the U-Net's). Raises ValueError, in one
+    sentence, for a value that no run can have.
     """
 
-    def update_step(self, gradient, variable, learning_rate):
-        i = self._get_variable_index(variable)
-        beta_1, beta_2 = (tf.constant(b, variable.dtype) for b in (self.beta_1, self.beta_2))
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle, m=self._momentums[i].value.handle,
-            v=self._velocities[i].value.handle, beta1_power=beta_1**step,
-            beta2_power=beta_2**step, lr=tf.cast(learning_rate, variable.dtype), beta1=beta_1,
-            beta2=beta_2, epsilon=tf.constant(self.epsilon, variable.dtype), grad=gradient,
-        )
+    name: str
+    width: int
+    size: int
+    batch: int
+    steps: int
+    precision: str
+    seed: int = 0
+    learning_rate: float = 2e-3
+    discriminator_rate: float = 1e-4
+    decay: float = 0.99
+    adversarial: bool = True
+    l1: float = 100.0
+    conditional: bool = True
+    skips: bool = True
+    dropout: float = 0.5
+    classic: bool = False
+    schedule: str = "linear"
+
+    def __post_init__(self):
+        wrong = {
+            "name": not re.fullmatch(r"[\w-]+", self.name) and "letters, digits, - and _ only",
+            "size": (self.size < 1 or self.size % 2**LEVELS)
+            and f"a multiple of {2**LEVELS}, which the U-Net halves {LEVELS} times",
+            "seed": not 0 <= self.seed < 2**32 and "a whole number from 0 to 4294967295",
+            "dropout": not 0 <= self.dropout < 1 and "at least 0 and less than 1",
+            "schedule": self.schedule not in SCHEDULES and " or ".join(SCHEDULES),
+            "precision": self.precision not in ("float32", "mixed_bfloat16")
+            and "float32 or mixed_bfloat16",
+        }
+        for key in ("width", "batch", "steps"):
+            wrong[key] = getattr(self, key) < 1 and "at least 1"
+        for key, needed in wrong.items():
+            if needed:
+                raise ValueError(f"{key} {getattr(self, key)}: it must be {needed}.")
+
+    @property
+    def architecture(self):
+        """How :func:`helpers.weights.load_generator` builds the generator again."""
+        switches = {"skips": self.skips} | ({"classic": True} if self.classic else {})
+        return {"network": "unet", "width": self.width, **switches}
+
+
+@contextlib.contextmanager
+def computing_in(precision):
+    """Build what is built inside with this Keras dtype policy; the former one comes back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def build(settings):
     """Networks and optimizers: ((average, generator, discriminator), (Adam, Adam)).
 
     The first is the average of the generator's weights (:func:`update_average`), for evaluation.
-    Sets Keras' precision policy and random seed. Adam with beta_1 = 0.5, as Isola et al. 2017,
-    section 3.3. On several devices batch normalisation is over the whole batch. Notebook 03.
+    Sets the random seed. Adam with beta_1 = 0.5, as Isola et al. 2017, section 3.3. On several
+    devices batch normalisation is over the whole batch. Notebook 03.
     """
-    keras.config.set_dtype_policy(settings.precision)
     env.seed_everything(settings.seed)
-    generator, average = (unet(settings.width, skips=settings.skips, dropout=settings.dropout)
-                          for _ in range(2))
-    discriminator = patchgan(settings.width, settings.conditional)
+    with computing_in(settings.precision):
+        generator, average = (
+            unet(settings.width, LEVELS, settings.skips, settings.classic, settings.dropout)
+            for _ in range(2))
+        discriminator = patchgan(settings.width, settings.conditional)
     average.set_weights(generator.get_weights())
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     for layer in (*generator.layers, *discriminator.layers):
@@ -108,78 +130,87 @@ def build(settings):
     optimizers = []
     rates = (settings.learning_rate, generator), (settings.discriminator_rate, discriminator)
     for rate, network in rates:
-        adam = Adam(LinearDecay(rate, settings.steps), beta_1=0.5)
-        if settings.precision == "mixed_float16":  # small gradients would round to zero
-            adam = keras.optimizers.LossScaleOptimizer(adam)
+        adam = keras.optimizers.Adam(SCHEDULES[settings.schedule](rate, settings.steps), beta_1=0.5)
         adam.build(network.trainable_variables)
         optimizers.append(adam)
-    keras.config.set_dtype_policy("float32")
     return (average, generator, discriminator), tuple(optimizers)
 
 
-def train_step(networks, optimizers, hazy, clear, adversarial=True, l1=100.0):
+def update(network, optimizer, tape, loss):
+    """Move a network's weights so that a loss, which ``tape`` has recorded, gets smaller."""
+    weights = network.trainable_variables
+    optimizer.apply(tape.gradient(loss, weights), weights)
+
+
+def pix2pix_step(networks, optimizers, hazy, clear, l1=100.0):
     """One alternating update: the discriminator, then the generator against the updated one.
 
     ``networks`` are (generator, discriminator), ``hazy`` and ``clear`` batches in [-1, 1]. The
     generator runs once: its tape records again, after the discriminator's update, what the
-    generator is told. Returns, by name, the losses, the parts of the real and of the generated
-    patches that the discriminator judged rightly, and the lengths of the gradients. Isola et al.
-    2017, section 3.3; notebook 03.
+    generator is told. Returns the losses by name, and the logits of the real and of the generated
+    images. Isola et al. 2017, section 3.3; notebook 03.
     """
-    (generator, discriminator), (g_optimizer, d_optimizer) = networks, optimizers
-    share = 1 / tf.distribute.get_strategy().num_replicas_in_sync  # Keras sums over replicas
-    seen = {}
+    (generator, discriminator), (g_adam, d_adam) = networks, optimizers
     with tf.GradientTape() as g_tape:
         fake = generator(hazy, training=True)
-    if adversarial:
-        with tf.GradientTape() as d_tape:
-            real_logits = discriminator([hazy, clear], training=True)
-            fake_logits = discriminator([hazy, fake], training=True)
-            seen["discriminator"] = discriminator_loss(real_logits, fake_logits)
-            scaled = d_optimizer.scale_loss(seen["discriminator"] * share)
-        gradients = d_tape.gradient(scaled, discriminator.trainable_variables)
-        d_optimizer.apply(gradients, discriminator.trainable_variables)
-        seen["d_gradient"] = tf.linalg.global_norm(gradients) / d_optimizer.scale_loss(share)
-        seen["real_right"] = ops.mean(ops.cast(real_logits > 0, "float32"))
-        seen["fake_right"] = ops.mean(ops.cast(fake_logits < 0, "float32"))
+    with tf.GradientTape() as d_tape:
+        real_logits = discriminator([hazy, clear], training=True)
+        fake_logits = discriminator([hazy, fake], training=True)
+        d_loss = discriminator_loss(real_logits, fake_logits)
+    update(discriminator, d_adam, d_tape, d_loss)
     with g_tape:
-        seen["l1"] = l1_loss(clear, fake)
-        total = l1 * seen["l1"]
-        if adversarial:
-            seen["adversarial"] = adversarial_loss(discriminator([hazy, fake], training=True))
-            total += seen["adversarial"]
-        scaled = g_optimizer.scale_loss(total * share)
-    gradients = g_tape.gradient(scaled, generator.trainable_variables)
-    g_optimizer.apply(gradients, generator.trainable_variables)
-    seen["g_gradient"] = tf.linalg.global_norm(gradients) / g_optimizer.scale_loss(share)
-    return seen
+        fooled = adversarial_loss(discriminator([hazy, fake], training=True))
+        far = l1_loss(clear, fake)
+        total = fooled + l1 * far
+    update(generator, g_adam, g_tape, total)
+    return {"discriminator": d_loss, "adversarial": fooled, "l1": far}, (real_logits, fake_logits)
 
 
-def compile_step(train_step, networks, optimizers, settings, strategy):
-    """The step that :func:`train` takes: ``train_step`` on every device, then the average.
+def l1_step(networks, optimizers, hazy, clear):
+    """The same without an adversary: the generator alone, told to come near the clear image.
 
+    Arguments and result as of :func:`pix2pix_step`; there are no logits. Notebook 03.
+    """
+    with tf.GradientTape() as tape:
+        far = l1_loss(clear, networks[0](hazy, training=True))
+    update(networks[0], optimizers[0], tape, far)
+    return {"l1": far}, ()
+
+
+def compile_step(step, networks, optimizers, settings, strategy, every=10):
+    """The step that :func:`train` takes: ``step`` on every device, and the average of the weights.
+
+    ``step`` is :func:`pix2pix_step` or another function of (networks, optimizers, hazy, clear),
     ``networks`` are (average, generator, discriminator), built in the scope of ``strategy``. What
-    the devices return is averaged. Notebook 03.
+    the devices return is averaged; of the logits it is the part that was judged rightly. The
+    average of the weights takes every tenth step, which saves most of its time. Notebook 03.
     """
     average, *trained = networks
 
     def one_device(hazy, clear):
-        return train_step(trained, optimizers, hazy, clear, settings.adversarial, settings.l1)
+        numbers, logits = step(trained, optimizers, hazy, clear)
+        if logits:
+            numbers["real_right"] = ops.mean(ops.cast(logits[0] > 0, "float32"))
+            numbers["fake_right"] = ops.mean(ops.cast(logits[1] < 0, "float32"))
+        return numbers
 
     @tf.function
-    def step(hazy, clear):
-        seen = strategy.run(one_device, (hazy, clear))
-        update_average(average, trained[0], settings.decay, optimizers[0].iterations)
-        return {name: strategy.reduce("mean", value, axis=None) for name, value in seen.items()}
+    def compiled(hazy, clear):
+        numbers = strategy.run(one_device, (hazy, clear))
+        taken = optimizers[0].iterations
+        if taken < every or taken % every == 0:
+            update_average(average, trained[0], settings.decay**every, taken / every)
+        return {name: strategy.reduce("mean", value, axis=None) for name, value in numbers.items()}
 
-    return step
+    return compiled
 
 
 def distribute_batches(strategy, pairs, settings, start=0):
     """:func:`helpers.data.training_batches` shared out over the devices of a strategy.
 
     The devices together get batch n of ``settings.batch`` pairs at step n, as one device alone
-    would. Raises :class:`helpers.runs.RunError` if they cannot share a batch evenly. Notebook 03.
+    would. Raises :class:`helpers.weights.RunError` if they cannot share a batch evenly, and
+    :class:`helpers.images.ImageError` for a file that cannot be read. Notebook 03.
     """
     devices = strategy.num_replicas_in_sync
     if settings.batch % devices:
@@ -190,7 +221,21 @@ def distribute_batches(strategy, pairs, settings, start=0):
         return training_batches(pairs, settings.batch // devices, settings.size, settings.seed,
                                 start=start * devices, shard=shard)
 
-    return strategy.distribute_datasets_from_function(batches)
+    return readable(strategy.distribute_datasets_from_function(batches))
+
+
+def readable(batches):
+    """Yield the batches; of a file that cannot be read say so in its own sentence.
+
+    TensorFlow wraps the ImageError of a pipeline in one of its own, with frames of both.
+    """
+    try:
+        yield from batches
+    except tf.errors.OpError as error:
+        problem = re.search(r"ImageError: (.+)", error.message)
+        if problem is None:
+            raise
+        raise ImageError(problem.group(1)) from None
 
 
 def train(step, batches, first, last, after_step):
@@ -224,21 +269,23 @@ def is_chief(strategy):
     return not (resolver and resolver.task_type == "worker" and resolver.task_id)
 
 
-def fit(settings, pairs, scenes, panel, runs=None, folder=None, strategy=None, reports=20):
+def fit(settings, pairs, scenes, callback, runs=None, folder=None, strategy=None, reports=20):
     """Train a run, or continue it, to its end; returns the :class:`helpers.runs.Run`.
 
-    ``pairs`` are trained on and ``scenes``, a list of (name, hazy, clear), watched; ``panel`` and
-    ``reports`` as in :func:`watch`; ``runs`` and ``folder`` as in :func:`helpers.runs.open_run`.
-    ``strategy`` is a ``tf.distribute`` strategy for several devices. Notebook 03.
+    ``pairs`` are trained on and ``scenes``, a list of (name, hazy, clear), watched; ``callback``
+    and ``reports`` as in :func:`helpers.runs.watch`; ``runs`` and ``folder`` as in
+    :func:`helpers.runs.open_run`. ``strategy`` is a ``tf.distribute`` strategy for several
+    devices. Notebook 03.
     """
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
         networks, optimizers = build(settings)
-    run = open_run(settings, networks, optimizers, runs, folder, is_chief(strategy))
-    batches = distribute_batches(strategy, pairs, settings, run.step)
-    step = compile_step(train_step, networks, optimizers, settings, strategy)
-    after_step = watch(run, scenes, dehaze, panel, pairs, reports)
-    train(step, batches, run.step, settings.steps, after_step)
-    if run.writes:
+    step = partial(pix2pix_step, l1=settings.l1) if settings.adversarial else l1_step
+    step = compile_step(step, networks, optimizers, settings, strategy)
+    data = fingerprint(pairs, scenes)
+    with open_run(settings, networks, optimizers, runs, folder, is_chief(strategy), data) as run:
+        batches = distribute_batches(strategy, pairs, settings, run.step)
+        after_step = watch(run, scenes, dehaze, callback, pairs, reports)
+        train(step, batches, run.step, settings.steps, after_step)
         run.finish()
     return run

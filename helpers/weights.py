@@ -15,9 +15,16 @@ from safetensors import SafetensorError, safe_open
 
 from helpers import env, models
 
+NETWORKS = {"unet": models.unet, "physics_unet": models.physics_unet}
+UNREADABLE = (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError)
+
 
 class RunError(RuntimeError):
     """A run cannot go on; the message names the file and the remedy."""
+
+
+class WeightsError(ValueError):
+    """A weights file cannot be used; the message names it and the remedy."""
 
 
 def write_whole(path, content):
@@ -25,22 +32,17 @@ def write_whole(path, content):
 
     Raises :class:`RunError` if there is no room, or no right, to write it; the old one stays.
     """
-    part = path.with_suffix(".part")
+    part = path.with_name(path.name + ".part")
     try:
         part.write_bytes(content if isinstance(content, bytes) else content.encode())
         os.replace(part, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        reason = error.strerror or error
         raise RunError(
-            f"{path}: cannot be written ({reason}); what was saved before is intact: make room and "
-            "run it again, and it goes on from the last checkpoint."
+            f"{path}: cannot be written ({error.strerror or error}); what was saved before is "
+            "intact: see that the disk is there and has room, and continue."
         ) from None
-
-
-def pack(tensors, metadata):
-    return safetensors.numpy.save(tensors, {k: json.dumps(v) for k, v in metadata.items()})
 
 
 def digest(arrays):
@@ -51,6 +53,25 @@ def digest(arrays):
     return sha.hexdigest()
 
 
+def write_arrays(path, arrays, **metadata):
+    """Write a list of arrays and what is said of them, with their SHA-256, as safetensors.
+
+    Raises :class:`RunError` as :func:`write_whole` does.
+    """
+    tensors = {f"{i:04}": array for i, array in enumerate(arrays)}
+    metadata = metadata | {"sha256": digest(arrays)}
+    texts = {key: json.dumps(value) for key, value in metadata.items()}
+    write_whole(Path(path), safetensors.numpy.save(tensors, texts))
+
+
+def read_arrays(path):
+    """(arrays, metadata) of a safetensors file; raises one of :data:`UNREADABLE` if it is none."""
+    with safe_open(path, "numpy") as file:
+        arrays = [file.get_tensor(key) for key in sorted(file.keys())]
+        metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+    return arrays, metadata
+
+
 def save_generator(generator, path, name, dtype="float16", **architecture):
     """Write a generator's variables and what is needed to build it again, for inference.
 
@@ -58,12 +79,9 @@ def save_generator(generator, path, name, dtype="float16", **architecture):
     its arguments. Half precision halves the file. Variables are stored by their position; their
     SHA-256 and the versions go along. Notebook 03.
     """
-    tensors = {f"{i:03}": np.asarray(v).astype(dtype) for i, v in enumerate(generator.variables)
-               if "seed" not in v.name}
-    metadata = {"format": 2, "name": name, "architecture": architecture,
-                "sha256": digest(tensors.values()), "keras": keras.__version__,
-                "tensorflow": tf.__version__}
-    write_whole(Path(path), pack(tensors, metadata))
+    arrays = [np.asarray(v).astype(dtype) for v in generator.variables if "seed" not in v.name]
+    write_arrays(path, arrays, format=2, name=name, architecture=architecture,
+                 keras=keras.__version__, tensorflow=tf.__version__)
 
 
 def is_finished(folder):
@@ -77,13 +95,6 @@ def find_runs(name, runs, finished=False):
                if re.fullmatch(re.escape(name) + r"-\d+", p.name) and p.is_dir()]
     chosen = filter(is_finished, folders) if finished else folders
     return sorted(chosen, key=lambda p: int(p.name.rsplit("-", 1)[1]))
-
-
-NETWORKS = {"unet": models.unet, "physics_unet": models.physics_unet}
-
-
-class WeightsError(ValueError):
-    """A weights file cannot be used; the message names it and the remedy."""
 
 
 def find_weights(name, runs=None):
@@ -103,19 +114,18 @@ def find_weights(name, runs=None):
 def load_generator(path):
     """Build the generator that a ``generator.safetensors`` file describes, with its weights.
 
-    Raises :class:`WeightsError` when the file is missing, damaged, of another network or of a
-    newer format, or lies where the weights of another name are shipped. Notebook 04.
+    Its attribute ``architecture`` is what the file says of it: the "network" of
+    :mod:`helpers.models` and its arguments. Raises :class:`WeightsError` if the file is missing,
+    damaged, of another network or of a newer format. Notebook 04.
     """
-    path = Path(path)
+    env.check_keras()
     again = "get it again, or train it anew"
     try:
-        with safe_open(path, "numpy") as file:
-            meta = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-            arrays = [file.get_tensor(key) for key in sorted(file.keys())]
+        arrays, meta = read_arrays(path)
         version = meta["format"]
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file; run notebook 03 first.") from None
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         problem = f"not a generator of this project, or damaged ({error!r}); {again}"
         raise WeightsError(f"{path}: {problem}.") from None
     if version != 2:
@@ -123,12 +133,10 @@ def load_generator(path):
         raise WeightsError(f"{path}: {problem}.")
     if digest(arrays) != meta.get("sha256"):
         raise WeightsError(f"{path}: damaged, its SHA-256 is not that of its saving; {again}.")
-    shipped = path.resolve().parent.parent == (env.SAMPLE_DATA / "weights").resolve()
-    if shipped and path.parent.name != meta.get("name"):
-        raise WeightsError(f"{path}: swapped, it holds the weights of {meta.get('name')}; {again}.")
     try:
         architecture = dict(meta["architecture"])
-        generator = NETWORKS[architecture.pop("network")](**architecture)
+        network = NETWORKS[architecture["network"]]
+        generator = network(**{k: v for k, v in architecture.items() if k != "network"})
     except Exception:  # Keras answers nonsense arguments in many ways
         problem = f"it names a network that cannot be built: {meta.get('architecture')}; {again}"
         raise WeightsError(f"{path}: {problem}.") from None
@@ -137,4 +145,5 @@ def load_generator(path):
         raise WeightsError(f"{path}: its weights do not fit the network that it names; {again}.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array.astype("float32"))
+    generator.architecture = architecture
     return generator

@@ -2,179 +2,175 @@
 
 import argparse
 import dataclasses
+import json
 import os
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 from helpers import env
+from helpers.images import ImageError
+from helpers.pairs import PairError, find_pairs, one_per_scene, report, split_by_scene
 
-# What needs TensorFlow is imported late: that takes seconds, and is not needed to say that an
-# argument is wrong.
+# What needs TensorFlow is imported late: that takes seconds, and a wrong option needs none of it.
 
-
-def _positive(text):
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
+EPILOGUE = "Exit status: 0 done, 1 the run stopped, 2 wrong usage, 130 interrupted."
 
 
-def _options(arguments):
+def parse(arguments):
     """The command line's options; a wrong one ends the program with status 2 and one sentence."""
     parser = argparse.ArgumentParser(
-        
+        "train.py", epilog=EPILOGUE,
         description="Train pix2pix on a folder of pairs, as notebook 03 does. What is not said is "
-                    "chosen by the machine.",
-        epilog="Exit status: 0 done, 1 the run stopped, 2 wrong usage, 130 interrupted.",
-    )
+                    "chosen by the machine.")
     parser.add_argument("data", metavar="DATA", type=Path, help="folder of pairs")
     parser.add_argument("--out", metavar="RUN", type=Path, required=True,
                         help="folder of the run; runs/pix2pix-NUMBER is found by notebook 04")
     parser.add_argument("--resume", action="store_true", help="continue the run that is in RUN")
+    parser.add_argument("--data-changed", action="store_true",
+                        help="continue although DATA is not what the run began with, and record it")
     parser.add_argument("--validation", metavar="DATA", type=Path,
                         help="folder of pairs to watch; by default a fifth of the scenes of DATA")
     parser.add_argument("--hazy-on", choices=("left", "right"), default="left",
                         help="half of an image that holds both side by side")
-    parser.add_argument("--copies", metavar="FOLDER", type=Path,
-                        help="keep small copies of large photographs there, and train on them")
-    parser.add_argument("--skip-bad", action="store_true",
-                        help="read all pairs first, leave out those that cannot be used, and list "
-                             "them at the end")
     parser.add_argument("--strategy", choices=("none", "mirrored", "multiworker"), default="none",
                         help="mirrored: all GPUs, or two halves of the CPU to try it; multiworker: "
                              "one process a machine, as TF_CONFIG says")
-    for name in ("width", "size", "batch", "steps", "reports"):
-        parser.add_argument(f"--{name}", type=_positive)
-    parser.add_argument("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dropout", type=float, default=0.5)
+    for name in ("width", "size", "batch", "steps", "seed", "reports"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument("--precision", choices=("float32", "mixed_bfloat16"))
+    parser.add_argument("--dropout", type=float)
     parser.add_argument("--l1-only", action="store_true", help="no adversary")
     parser.add_argument("--deterministic", action="store_true",
                         help="operations that repeat to the last bit; slower")
     options = parser.parse_args(arguments)
-    problem = None
-    for folder in filter(None, (options.data, options.validation)):
-        if not folder.is_dir():
-            problem = f"{folder}: no such folder; check the path."
-    if options.out.exists() and not options.out.is_dir():
-        problem = f"{options.out}: a file; name a folder for the run."
-    elif (options.out / "settings.json").exists() and not options.resume:
-        problem = f"{options.out}: holds a run; add --resume to continue it, or name another one."
-    if options.strategy == "multiworker" and "TF_CONFIG" not in os.environ:
-        problem = "--strategy multiworker: set TF_CONFIG in each process to say who takes part."
-    if problem:
+    if problem := problem_with(options):
         parser.exit(2, problem + "\n")
     return options
 
 
-def _settings(options):
+def problem_with(options):
+    """A sentence on what is wrong with the options, or None."""
+    for folder in filter(None, (options.data, options.validation)):
+        if not folder.is_dir():
+            return f"{folder}: no such folder; check the path."
+    if options.out.exists() and not options.out.is_dir():
+        return f"{options.out}: a file; name a folder for the run."
+    if (options.out / "settings.json").exists() and not options.resume:
+        return f"{options.out}: holds a run; add --resume to continue it, or name another one."
+    if options.reports is not None and options.reports < 1:
+        return f"reports {options.reports}: it must be at least 1."
+    return cluster_problem() if options.strategy == "multiworker" else None
+
+
+def cluster_problem():
+    """A sentence on what is wrong with TF_CONFIG, or None."""
+    example = ('{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}, '
+               "with an index of its own in each process")
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        task = config["task"]
+        config["cluster"][task["type"]][int(task["index"])].rsplit(":", 1)[1]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return f"--strategy multiworker: TF_CONFIG ({error!r}) must say who takes part: {example}."
+    return None
+
+
+def settings_of(options):
     """The settings of the run: the machine's, changed by the options."""
     from helpers.training import Settings
 
     settings = dataclasses.asdict(env.profile())
-    named = ("width", "size", "batch", "steps", "precision")
-    settings |= {name: getattr(options, name) for name in named if getattr(options, name)}
+    settings |= {key: value for key, value in vars(options).items()
+                 if key in Settings.__dataclass_fields__ and value is not None}
     settings["name"] = "l1-only" if options.l1_only else "pix2pix"
-    return Settings(**settings, seed=options.seed, dropout=options.dropout,
-                    adversarial=not options.l1_only)
+    return Settings(**settings, adversarial=not options.l1_only)
 
 
-def _strategy(name):
-    """The ``tf.distribute`` strategy of that name; before any TensorFlow operation has run."""
+def strategy_of(options):
+    """The ``tf.distribute`` strategy; to be made before any TensorFlow operation has run."""
     import tensorflow as tf
 
-    if name == "multiworker":
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    if options.strategy == "multiworker":
         return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "mirrored":
+    if options.strategy == "mirrored":
         if tf.config.list_physical_devices("GPU"):
             return tf.distribute.MirroredStrategy()
         (cpu,) = tf.config.list_physical_devices("CPU")
         halves = [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
         tf.config.set_logical_device_configuration(cpu, halves)
         return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    return None
+    return tf.distribute.get_strategy()
 
 
-def _run(options):
-    from survey import survey
+def data_of(options, seed):
+    """(pairs to train on, scenes to watch) of the folders that are named; prints how many."""
+    from helpers.data import load_pair
+    from helpers.runs import WATCHED
 
-    from helpers.data import copied_pairs, load_pair, usable_pairs
-    from helpers.images import ImageError
-    from helpers.pairs import PairError, find_pairs, one_per_scene, report, scan, split_by_scene
-    from helpers.runs import has_settings
+    pairs = find_pairs(options.data, options.hazy_on)
+    if options.validation:
+        held = find_pairs(options.validation, options.hazy_on)
+    else:
+        pairs, held = split_by_scene(pairs, seed=seed)
+    scenes = [(pair.scene, *load_pair(pair, (WATCHED, WATCHED)))
+              for pair in one_per_scene(held)[:6]]
+    print(f"training: {report(pairs)}; held back: {report(held)}; watched: {len(scenes)} scenes",
+          flush=True)
+    return pairs, scenes
+
+
+def train(options):
+    """Train, or continue, the run that the options describe; returns the exit status."""
+    from helpers import runs, weights
     from helpers.training import fit, is_chief
-    from helpers.weights import RunError, is_finished
 
-    def say(*words):
-        if strategy is None or is_chief(strategy):
-            print(*words, flush=True)
-
-    skipped = []
-
-    def find(folder):
-        if not options.skip_bad:
-            return find_pairs(folder, options.hazy_on)
-        found = scan(folder, options.hazy_on)
-        lonely = [f"{path}: no clear image for it." for path in found.hazy_orphans]
-        good, problems = usable_pairs(tqdm(found.pairs, "reading", unit="pair"))
-        skipped.extend(lonely + problems)
-        if not good:
-            raise PairError(f"{folder}: no pair in it can be used; mend some of these files.")
-        return good
-
-    if options.deterministic:
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    strategy = _strategy(options.strategy)
-    settings = _settings(options)
-    if is_finished(options.out):
-        say(f"{options.out}: this run is finished; name another folder for a new one.")
-        return 0
-    if (options.out / "settings.json").exists() and not has_settings(options.out, settings):
-        problem = "started with other settings, see its settings.json; give the same"
-        print(f"{options.out}: {problem}.", file=sys.stderr)
-        return 2
     try:
-        if not options.resume and (strategy is None or is_chief(strategy)):
-            print(survey(options.data, options.hazy_on, checked=50), flush=True)
-        pairs = find(options.data)
-        if options.validation:
-            watched = find(options.validation)
-        else:
-            pairs, watched = split_by_scene(pairs, seed=options.seed)
-        scenes = [(pair.scene, *load_pair(pair)) for pair in one_per_scene(watched)[:6]]
-        say(f"training: {report(pairs)}; held back: {report(watched)}; watched: {len(scenes)} "
-            "scenes")
-        if options.copies:
-            pairs = copied_pairs(pairs, options.copies, settings.size)
-        say(f"{settings}\nTo see the curves: tensorboard --logdir {options.out}")
-
-        def panel(_history, status, _done, _pictures):
-            say(status)
-
-        reports = options.reports or max(20, settings.steps // 250)
-        run = fit(settings, pairs, scenes, panel, None, options.out, strategy, reports)
-    except (ImageError, PairError, RunError) as error:
+        strategy, settings = strategy_of(options), settings_of(options)
+    except (ValueError, RuntimeError) as error:
+        print(str(error).splitlines()[0], file=sys.stderr)
+        return 2
+    if weights.is_finished(options.out):
+        print(f"{options.out}: this run is finished; name another folder for a new one.")
+        return 0
+    if (options.out / "settings.json").exists() and not runs.has_settings(options.out, settings):
+        print(f"{options.out}: started with other settings, see its settings.json; give the same.",
+              file=sys.stderr)
+        return 2
+    if not is_chief(strategy):  # one of several processes speaks for all
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    try:
+        pairs, scenes = data_of(options, settings.seed)
+        if options.data_changed and is_chief(strategy):
+            runs.record_data(options.out, runs.fingerprint(pairs, scenes))
+        print(f"{settings}\nTo see the curves: tensorboard --logdir {options.out}", flush=True)
+        fit(settings, pairs, scenes, lambda report: print(report.status, flush=True), None,
+            options.out, strategy, options.reports or max(20, settings.steps // 250))
+    except (ImageError, PairError, weights.RunError) as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        if skipped:
-            print("left out:", *skipped, sep="\n  ", file=sys.stderr)
-    say(f"{run.folder}: done.")
+    print(f"{options.out}: done.")
     return 0
 
 
 def main(arguments=None):
     """The command line (see ``--help``); returns the exit status."""
-    options = _options(arguments)
+    env.safe_streams()
+    options = parse(arguments)
+    tf = env.import_tensorflow()
     try:
-        env.import_tensorflow()
-        return _run(options)
+        return train(options)
     except KeyboardInterrupt:
         print("interrupted; --resume continues from the last checkpoint.", file=sys.stderr)
         return 130
+    except tf.errors.ResourceExhaustedError:
+        print("not enough memory: a smaller --batch, --width or --size needs less.",
+              file=sys.stderr)
+        return 1
+    except tf.errors.OpError as error:
+        print(f"TensorFlow stopped the run: {error.message.splitlines()[0]}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":
