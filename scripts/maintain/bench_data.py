@@ -94,13 +94,13 @@ def steps_per_second(steps):
     from helpers import env
     from helpers.data import training_batches
     from helpers.pairs import find_pairs
-    from helpers.training import Settings, build, compile_step, train_step
+    from helpers.training import Settings, build, compile_step, pix2pix_step
 
     machine = env.profile()
     settings = Settings("bench", machine.width, machine.size, machine.batch, 1000,
                         machine.precision)
     networks, optimizers = build(settings)
-    step = compile_step(train_step, networks, optimizers, settings, tf.distribute.get_strategy())
+    step = compile_step(pix2pix_step, networks, optimizers, settings, tf.distribute.get_strategy())
     pairs = find_pairs(env.SAMPLE_DATA / "train")[:8]
     hazy, clear = next(iter(training_batches(pairs, machine.batch, machine.size)))
     times = []

@@ -71,16 +71,16 @@ def build_step(name, width, batch, precision):
     import tensorflow as tf
 
     from helpers import env
-    from helpers.training import Settings, build, compile_step, train_step
+    from helpers.training import Settings, build, compile_step, pix2pix_step
 
     if name.startswith("classic") or name.endswith("float32"):
         precision = "float32"
-    settings = Settings("bench", width, 256, batch, 100_000, precision or env.best_precision())
+    settings = Settings("bench", width, 256, batch, 100_000, precision or env.profile().precision)
     networks, optimizers = build(settings)
     if name.startswith("classic"):
         optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in range(2)]
         return classic_step(*networks[1:], *optimizers), settings, networks, optimizers
-    step = compile_step(train_step, networks, optimizers, settings, tf.distribute.get_strategy())
+    step = compile_step(pix2pix_step, networks, optimizers, settings, tf.distribute.get_strategy())
     return step, settings, networks, optimizers
 
 
@@ -289,13 +289,13 @@ def psnr_differences(precision, seeds, steps):
 
     env.import_tensorflow()
     import numpy as np
-    from helpers.trainer import distribute_batches
+    from helpers.training import distribute_batches
 
     from helpers.data import load_pair
     from helpers.inference import dehaze
     from helpers.metrics import psnr
     from helpers.pairs import find_pairs, one_per_scene
-    from helpers.training import Settings, build, compile_step, train, train_step
+    from helpers.training import Settings, build, compile_step, pix2pix_step, train
 
     tf = env.import_tensorflow()
     strategy = tf.distribute.get_strategy()
@@ -307,7 +307,7 @@ def psnr_differences(precision, seeds, steps):
         for policy in ("float32", precision):
             settings = Settings("bench", 16, 256, 4, steps, policy, seed=seed)
             networks, optimizers = build(settings)
-            step = compile_step(train_step, networks, optimizers, settings, strategy)
+            step = compile_step(pix2pix_step, networks, optimizers, settings, strategy)
             batches = distribute_batches(strategy, pairs, settings)
             train(step, batches, 0, steps, lambda n, seen: None)
             scores.append(float(np.mean([psnr(dehaze(networks[0], hazy), clear)
@@ -358,7 +358,7 @@ def main(arguments=None):
 
     from helpers import env
 
-    precision = options.precision or env.best_precision()
+    precision = options.precision or env.profile().precision
     names = [n for n in STEPS if n != "ours, float32" or precision != "float32"]
     rows = []
     for width, batch in QUICK if options.quick else CASES:

@@ -34,7 +34,7 @@ from helpers.inference import dehaze
 from helpers.losses import l1_loss, ssim_loss
 from helpers.metrics import psnr
 from helpers.models import physics_unet
-from helpers.pairs import IMAGE_SUFFIXES, PairError, find_pairs
+from helpers.pairs import PairError, find_pairs
 from helpers.runs import open_run, watch
 from helpers.synthesis import Mixture, find_sky
 from helpers.training import train, update_average
@@ -92,7 +92,7 @@ def sample_scenes():
 def clear_photographs(folder, rim=4):
     """Photographs below ``folder`` as (clear, no depth, guessed sky); their frames are cut off."""
     found = []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
         photograph = shrunk(open_image(path))[rim:-rim, rim:-rim]
         if min(photograph.shape) == 0:
             raise ImageError(f"{path}: too small to train on; remove it.")
@@ -206,11 +206,11 @@ def run_recipe(recipe, real, clear):
     start = time.monotonic()
     with tqdm(total=recipe.steps, initial=run.step, desc=recipe.name, mininterval=10) as bar:
 
-        def panel(_history, status, _done, _pictures):
-            tqdm.write(f"{(time.monotonic() - start) / 60:.1f} min: {status}")
+        def callback(report):
+            tqdm.write(f"{(time.monotonic() - start) / 60:.1f} min: {report.status}")
 
         reports = max(1, recipe.steps // 600)
-        after = watch(run, scenes, dehaze, panel, reports=reports, checkpoints=reports)
+        after = watch(run, scenes, dehaze, callback, reports=reports, checkpoints=reports)
 
         def after_step(n, losses):
             after(n, losses)

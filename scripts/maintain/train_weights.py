@@ -33,12 +33,12 @@ def main():
     scenes = [(pair.scene, *load_pair(pair)) for pair in watched]
     runs = ROOT / "build" / "runs" / "weights"
     for name, adversarial in (("pix2pix", True), ("l1-only", False)):
-        settings = Settings(name, WIDTH, SIZE, BATCH, STEPS, env.best_precision(),
+        settings = Settings(name, WIDTH, SIZE, BATCH, STEPS, env.profile().precision,
                             adversarial=adversarial)
         if any(has_settings(folder, settings) for folder in find_runs(name, runs, finished=True)):
             print(f"{name}: trained before; remove {runs} to train it again.")
             continue
-        run = fit(settings, pairs, scenes, lambda *said: print(said[1], flush=True), runs=runs)
+        run = fit(settings, pairs, scenes, lambda report: print(report.status, flush=True), runs)
         target = env.SAMPLE_DATA / "weights" / name
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
