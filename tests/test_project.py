@@ -1,5 +1,6 @@
 """The project's own files agree with each other."""
 
+import ast
 import os
 import re
 import shutil
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import run_notebooks
 import stamp_repository
 
+import helpers
 from helpers import env
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,24 +30,25 @@ def tracked_files():
     return [ROOT / line for line in found.stdout.splitlines() if (ROOT / line).exists()]
 
 
-def requirement_names():
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").split("\n")
-    return [re.match(r"[\w-]+", line).group() for line in lines if line and line[0] != "#"]
-
-
 # --- dependencies -------------------------------------------------------------------------------
 
 
-def test_every_requirement_has_a_floor_and_a_ceiling():
-    """The setup cell reads them; a line that it cannot read would be left out unseen."""
-    assert [name for name, _, _ in env.required_versions()] == requirement_names()
-
-
-def test_conda_environment_takes_and_explains_the_requirements():
+def test_every_requirement_has_a_floor_and_a_ceiling_and_a_reason():
+    requirements = env.required_versions()
+    assert all({bound.operator for bound in r.specifier} == {">=", "<"} for r in requirements)
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    assert "\n  - pip:\n" in text
-    assert text.rstrip().endswith("- -r requirements.txt")
-    assert re.findall(r"(?m)^ +# ([\w-]+) {2,}\S", text) == requirement_names()
+    assert re.findall(r"(?m)^ +# ([\w-]+) {2,}\S", text) == [r.name for r in requirements]
+    assert "\n  - pip:\n" in text and text.endswith("\n      - -e .\n")
+
+
+def test_colab_is_not_too_old():
+    """Its versions, as of August 2026, are also what `make test-oldest` runs with."""
+    colab = {"tensorflow": "2.20.0", "keras": "3.13.2", "numpy": "2.1.3", "pillow": "11.3.0",
+             "ipywidgets": "7.7.1"}
+    for requirement in env.required_versions():
+        version = colab.get(requirement.name)
+        assert version is None or requirement.specifier.contains(version), requirement
+    assert "ipython==7.34.0\n" in (ROOT / "tests" / "oldest-requirements.txt").read_text()
 
 
 def test_supported_pythons_agree():
@@ -54,23 +58,89 @@ def test_supported_pythons_agree():
     assert "(3, 11) <= sys.version_info[:2] <= (3, 13)" in (ROOT / "Makefile").read_text()
 
 
-def test_pyproject_takes_the_requirements():
-    assert PROJECT["project"]["dynamic"] == ["dependencies"]
-    dynamic = PROJECT["tool"]["setuptools"]["dynamic"]
-    assert dynamic["dependencies"]["file"] == ["requirements.txt"]
+def test_citation_and_changelog_know_the_version():
+    version = PROJECT["project"]["version"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {version}\n" in citation
+    assert f"license: {PROJECT['project']['license']}\n" in citation
+    assert f"## {version}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_citation_agrees():
-    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"version: {PROJECT['project']['version']}\n" in text
-    assert f"license: {PROJECT['project']['license']}\n" in text
+# --- the house ----------------------------------------------------------------------------------
+
+MODULES = {".".join(path.relative_to(ROOT / "helpers").with_suffix("").parts)
+           for path in (ROOT / "helpers").rglob("*.py") if path.name != "__init__.py"}
+
+
+def imported(path):
+    """The dotted names that a file imports, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def test_a_module_imports_only_from_those_above_it():
+    """The order is that of the docstring of `helpers`; so there is no circle."""
+    order = re.split(r",\s+", helpers.__doc__.split(":\n\n")[1].strip().rstrip("."))
+    assert set(order) == MODULES and len(order) == len(MODULES)
+    for place, module in enumerate(order):
+        names = imported(ROOT / "helpers" / (module.replace(".", "/") + ".py"))
+        ours = {name.removeprefix("helpers.") for name in names} & MODULES
+        assert ours <= set(order[:place]), module
+
+
+def test_helpers_need_no_script():
+    scripts = {path.stem for path in (ROOT / "scripts").rglob("*.py")} | {"scripts"}
+    for path in (ROOT / "helpers").rglob("*.py"):
+        assert not {name.split(".")[0] for name in imported(path)} & scripts, path
+
+
+def test_the_package_is_whole():
+    """What `pip install .` would install is every module of ours."""
+    folders = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "helpers").rglob("*.py")}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders
+
+
+def test_no_detours_around_the_installation():
+    detours = re.compile("sys.pa" + r"th\.(insert|append)|noqa: E" + "402")
+    files = [path for path in tracked_files() if path.suffix == ".py"]
+    assert [path for path in files if detours.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_copy_without_sample_data_dehazes_with_a_file(tmp_path):
+    """What `pip install .` leaves: the package alone, wherever it is started."""
+    shutil.copytree(ROOT / "helpers", tmp_path / "helpers")
+    weights = env.SAMPLE_DATA / "weights" / "pix2pix" / "generator.safetensors"
+    code = f"""
+import numpy as np
+from helpers import env, weights
+from helpers.inference import dehaze
+env.setup()
+generator = weights.load_generator({str(weights)!r})
+print(dehaze(generator, np.full((64, 80, 3), 0.5, "float32")).shape)
+try:
+    weights.find_weights("pix2pix")
+except weights.WeightsError as error:
+    print(error)
+"""
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "DEHAZE_RUNS": str(tmp_path / "runs")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *_, shape, sentence = done.stdout.splitlines()
+    assert shape == "(64, 80, 3)"
+    assert "sample_data" in sentence and "no such weights; " in sentence
 
 
 # --- the repository's address -------------------------------------------------------------------
 
 
 def test_address_is_the_same_everywhere():
-    assert stamp_repository.stamp(write=False) == [], "run: make stamp"
+    assert stamp_repository.stamp(write=False) == [], "run: python scripts/maintain/stamp_repository.py"
 
 
 def test_stamping_a_new_address(tmp_path):
@@ -83,7 +153,7 @@ def test_stamping_a_new_address(tmp_path):
     (tmp_path / "pyproject.toml").write_text(
         project.replace(old, "https://github.com/someone.else/a-fork"), encoding="utf-8"
     )
-    assert len(stamp_repository.stamp(tmp_path)) == len(stamp_repository.files(tmp_path))
+    assert len(stamp_repository.stamp(tmp_path)) > len(run_notebooks.all_notebooks())
     assert stamp_repository.stamp(tmp_path) == []
     left = old.removeprefix(stamp_repository.GITHUB)
     assert [p for p in stamp_repository.files(tmp_path) if left in p.read_text("utf-8")] == []
@@ -111,6 +181,9 @@ def test_no_path_or_package_host_of_the_authors_machine():
 # --- the commands -------------------------------------------------------------------------------
 
 
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+
+
 def make(folder, *arguments, path=None):
     environment = os.environ | ({"PATH": path} if path else {})
     return subprocess.run([shutil.which("make"), *arguments], cwd=folder, capture_output=True,
@@ -120,7 +193,7 @@ def make(folder, *arguments, path=None):
 @pytest.fixture
 def bare_project(tmp_path):
     """A project where nothing is installed, and a PATH without any Python."""
-    for name in ("Makefile", "requirements.txt"):
+    for name in ("Makefile", "pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "bin").mkdir()
     for tool in ("sh", "head", "rm"):
@@ -128,7 +201,7 @@ def bare_project(tmp_path):
     return tmp_path
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+@needs_make
 def test_a_python_too_old_gets_one_sentence(bare_project):
     old = bare_project / "bin" / "python3"
     old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo "Python 3.9.2" || exit 1\n')
@@ -140,15 +213,15 @@ def test_a_python_too_old_gets_one_sentence(bare_project):
     assert "3.11, 3.12 or 3.13" in lines[0] and "Python 3.9.2" in lines[0]
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+@needs_make
 def test_clean_keeps_runs(bare_project):
     for name in ("runs/pix2pix-001/x", "build/x", "helpers/__pycache__/x", ".venv/x",
-                 ".venv-colab/lib/__pycache__/x"):
+                 ".venv-oldest/lib/__pycache__/x"):
         (bare_project / name).parent.mkdir(parents=True, exist_ok=True)
         (bare_project / name).touch()
     assert make(bare_project, "clean").returncode == 0
     kept = {p.relative_to(bare_project).as_posix() for p in bare_project.rglob("x")}
-    assert kept == {"runs/pix2pix-001/x", ".venv/x", ".venv-colab/lib/__pycache__/x"}
+    assert kept == {"runs/pix2pix-001/x", ".venv/x", ".venv-oldest/lib/__pycache__/x"}
 
 
 def write_notebook(path, *sources):
@@ -158,7 +231,7 @@ def write_notebook(path, *sources):
 
 
 def run_script(folder, *arguments):
-    script = ROOT / "scripts" / "run_notebooks.py"
+    script = ROOT / "scripts" / "maintain" / "run_notebooks.py"
     command = [sys.executable, script, "--runs", folder / "runs", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -177,6 +250,7 @@ def test_running_a_notebook(tmp_path):
     assert runs.text.strip() == str((tmp_path / "runs").resolve())
     assert list(slider.data) == ["text/plain"]
     assert "widgets" not in notebook.metadata
+    assert notebook.metadata.language_info == run_notebooks.LANGUAGE
     assert [cell.execution_count for cell in notebook.cells] == [1, 2, 3]
     assert nbformat.read(path, 4).cells[0].execution_count is None, "the original is left alone"
 

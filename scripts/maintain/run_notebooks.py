@@ -1,7 +1,7 @@
 """Execute the notebooks in order, headless, each in a fresh kernel of this very Python.
 
-    python scripts/run_notebooks.py --into build/notebooks     (make run)
-    python scripts/run_notebooks.py --in-place                 (make notebooks)
+    python scripts/maintain/run_notebooks.py --into build/notebooks     (make run)
+    python scripts/maintain/run_notebooks.py --in-place                 (make notebooks)
 
 All notebooks of one call share one fresh folder of training runs under build/, so that 04 finds
 what 03 trained, and the reader's own runs/ is left alone.
@@ -22,6 +22,12 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 ROOT = Path(__file__).resolve().parents[2]
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+# What JupyterLab writes, but for the version: nbconvert takes the ending of a script from it.
+LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py",
+    "mimetype": "text/x-python", "name": "python", "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+}
 
 
 class NotebookError(Exception):
@@ -40,9 +46,7 @@ def tidy(notebook):
     Widget state and widget views go (``text/plain`` stays, which keeps nbval content), and so do
     execution times and the details of this machine's Python.
     """
-    notebook.metadata = nbformat.from_dict(
-        {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
-    )
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": LANGUAGE})
     for cell in notebook.cells:
         for key in ("execution", "collapsed", "scrolled", "trusted"):
             cell.metadata.pop(key, None)

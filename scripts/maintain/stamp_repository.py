@@ -1,6 +1,8 @@
 """Write the repository's address, which stands in pyproject.toml, wherever it is repeated.
 
-Colab badges and setup cells of the notebooks, CITATION.cff, and README.md. Run it after changing
+    python scripts/maintain/stamp_repository.py
+
+Badges and setup cells of the notebooks, CITATION.cff, and the texts. Run it after changing
 [project.urls]; running it twice changes nothing.
 """
 
@@ -36,10 +38,10 @@ def rules(address):
 
 
 def files(root=ROOT):
-    """The files that repeat the address, those that exist."""
-    notebooks = sorted((root / "notebooks").rglob("*.ipynb"))
-    fixed = [root / "README.md", root / "CITATION.cff"]
-    return [p for p in fixed + notebooks if p.exists() and ".ipynb_checkpoints" not in p.parts]
+    """The files that may repeat the address."""
+    texts = [*root.glob("*.md"), *root.glob("docs/*.md"), root / "CITATION.cff"]
+    notebooks = [*root.glob("notebooks/*.ipynb"), *root.glob("notebooks/solutions/*.ipynb")]
+    return sorted(texts + notebooks)
 
 
 def stamp(root=ROOT, write=True):
@@ -60,11 +62,13 @@ def stamp(root=ROOT, write=True):
     return changed
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--root", type=Path, default=ROOT, help="the project's folder")
-    root = parser.parse_args().root.resolve()
-    changed = stamp(root)
+def main():
+    argparse.ArgumentParser(description=__doc__.split("\n")[0]).parse_args()
+    changed = stamp()
     for path in changed:
-        print("stamped", path.relative_to(root))
-    print(f"{repository(root)}: {len(changed)} of {len(files(root))} files changed")
+        print("stamped", path.relative_to(ROOT))
+    print(f"{repository()}: {len(changed)} of {len(files())} files changed")
+
+
+if __name__ == "__main__":
+    main()
