@@ -85,12 +85,11 @@ def test_no_widget_state(path):
 
 
 @every
-def test_kernelspec(path):
-    assert read(path).metadata.kernelspec.name == "python3"
-
-
-@every
-def test_size(path):
+def test_metadata_and_size(path):
+    """``jupyter nbconvert --to script`` takes the ending .py from the metadata."""
+    metadata = read(path).metadata
+    assert metadata == {"kernelspec": run_notebooks.KERNELSPEC,
+                        "language_info": run_notebooks.LANGUAGE}
     assert path.stat().st_size <= 1.5e6
 
 
