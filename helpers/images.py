@@ -260,7 +260,7 @@ def encode(result, original, suffix):
 
 
 def _camera_data(image):
-    """EXIF of an image turned upright: of camera, author, time and place."""
+    """EXIF of an image turned upright, as bytes: of camera, author, time and place."""
     exif, kept = image.getexif(), Image.Exif()
     kept.update({tag: exif[tag] for tag in map(ExifTags.Base.__getitem__, CAMERA) if tag in exif})
     for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
@@ -268,7 +268,7 @@ def _camera_data(image):
             for tag in ("ExifImageWidth", "ExifImageHeight", "ExifInteroperabilityOffset"):
                 entries.pop(ExifTags.Base[tag], None)  # they describe the old file
             kept[part] = entries
-    return kept
+    return kept.tobytes() if kept else b""
 
 
 def load_image(path):
