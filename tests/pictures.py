@@ -1,4 +1,4 @@
-"""Small pictures and their files, sound and damaged, for the tests of everything that reads them."""
+"""Small pictures and their files, sound and damaged, for all tests that read some."""
 
 import io
 import struct

@@ -161,7 +161,8 @@ for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
 GOOD["turned-by-xmp"] = "a.webp", lambda: encoded(turned(PICTURE, 6), "WEBP", xmp=XMP,
                                                  lossless=True), RGB, 0
 
-DAMAGED, NO_IMAGE, TOO_LARGE, WHITE = "get a new copy", "not an image", "make it smaller", "is white"
+DAMAGED, NO_IMAGE = "get a new copy", "not an image"
+TOO_LARGE, WHITE = "make it smaller", "is white"
 
 
 def cut(part, *arguments, **options):
