@@ -3,6 +3,8 @@ syntax trees are equal, so neither copy can drift.
 """
 
 import ast
+import copy
+import functools
 from pathlib import Path
 
 import nbformat
@@ -51,6 +53,7 @@ MANIFEST = {  # function: (notebook, module of helpers)
 }
 
 
+@functools.cache
 def tree_of(path):
     """Syntax tree of a module, or of all code cells of a notebook."""
     if path.suffix == ".py":
@@ -61,10 +64,10 @@ def tree_of(path):
 
 
 def function(path, name):
-    """The one function of that name, without its docstring, and its number of lines."""
+    """The one function of that name without its docstring, and the number of its lines."""
     found = [n for n in tree_of(path).body if isinstance(n, ast.FunctionDef) and n.name == name]
     assert len(found) == 1, f"{path.name} defines {name} {len(found)} times"
-    node, lines = found[0], found[0].end_lineno - found[0].lineno + 1
+    node, lines = copy.deepcopy(found[0]), found[0].end_lineno - found[0].lineno + 1
     if ast.get_docstring(node) is not None:
         lines -= node.body[0].end_lineno - node.body[0].lineno + 1
         del node.body[0]
