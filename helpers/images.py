@@ -113,8 +113,8 @@ def _decode(source, within):
     elif deep and max(high for _, high in image.getextrema()[:3]) < 64:  # Pillow drops the rest
         raise ImageError("16 bits a colour, of which the upper ones are empty; save it with 8.")
     to_rgb(image.crop((0, 0, 1, 1)))  # raises for what Pillow opens and cannot convert
-    if within:
-        image = shrink(image, within, box)
+    if within and image.size != (size := shrunk_size(whole, within)):
+        image = _plain(image).resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3)
     turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
     image.info["size"] = whole[::-1] if turned else whole
     ImageOps.exif_transpose(image, in_place=True)  # a copy would lose a TIFF's EXIF
@@ -151,15 +151,12 @@ def shrunk_size(size, within):
     return tuple(max(1, round(side * scale)) for side in size)
 
 
-def shrink(image, within, box=None):
-    """A Pillow image, smaller if it is not ``within`` (long side, short side), by Lanczos' filter.
-
-    ``box`` is the part of it that is taken.
-    """
+def shrink(image, within):
+    """A Pillow image, made to fit ``within`` (long side, short side) by Lanczos' filter."""
     size = shrunk_size(image.size, within)
     if image.size == size:
         return image
-    return _plain(image).resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3)
+    return _plain(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
 
 
 def _plain(image):
@@ -290,7 +287,3 @@ def load_depth(path, farthest=5.0):
     if not image.mode.startswith("I"):
         raise ImageError(f"{path}: not a depth map; save it as a 16-bit greyscale PNG.")
     return np.asarray(image, "float32") / 65535 * farthest
-
-
-def image_size(path):  # goes with its last caller
-    return open_image(path).size
