@@ -7,6 +7,8 @@ PYTHON ?=
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 # tests/conftest.py says which worker gets what.
 TEST := -m pytest -n 2
+# A photograph of 24 megapixels is larger than the 10 MB that a server takes in one message.
+UPLOADS := "--ServerApp.tornado_settings={'websocket_max_message_size':104857600}"
 NBVAL := --nbval --nbval-current-env
 
 # $(call install,PYTHON,WHAT): by uv, which is quicker, where it is there.
@@ -24,7 +26,7 @@ help: ## list these targets
 
 lab: .venv/.installed ## install what is needed and open JupyterLab on the notebooks
 	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; \
-	$(PY) -m jupyterlab $$root --LabApp.default_url=/lab/tree/notebooks $(LAB)
+	$(PY) -m jupyterlab $$root --LabApp.default_url=/lab/tree/notebooks $(UPLOADS) $(LAB)
 
 run: .venv/.installed ## execute all notebooks in order into build/notebooks/
 	@$(PY) scripts/maintain/run_notebooks.py --into build/notebooks

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = shutil.which("chromium")
 WIDTH = 1280
+UPLOADS = "--ServerApp.tornado_settings={'websocket_max_message_size':104857600}"  # as `make lab`
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 SETTINGS = {
@@ -138,7 +139,7 @@ def serve(project):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
                f"--ServerApp.root_dir={project}", f"--ServerApp.port={port}",
                "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0",
-               "--IdentityProvider.token=", "--ServerApp.password="]
+               "--IdentityProvider.token=", "--ServerApp.password=", UPLOADS]
     log_path = home / "lab.log"
     with open(log_path, "wb") as log:
         server = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log)
@@ -292,7 +293,7 @@ def label_of(control):
 
 
 def use_theme(page, name):
-    """Switch JupyterLab to its «Light» or «Dark» theme by its own menu."""
+    """Switch JupyterLab to its "Light" or "Dark" theme by its own menu."""
     page.locator(".lm-MenuBar-itemLabel", has_text="Settings").first.click()
     page.locator(".lm-Menu-itemLabel").get_by_text("Theme", exact=True).hover()
     page.locator(".lm-Menu-itemLabel").get_by_text(f"JupyterLab {name}", exact=True).click()
