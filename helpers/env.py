@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -145,7 +145,8 @@ def has_bfloat16():
 def profile():
     """The one of :data:`PROFILES` for this machine: a GPU if TensorFlow sees one, else the CPU.
 
-    GPUs compute in bfloat16 from compute capability 8.0 on (an A100; a T4 has 7.5). Notebook 03.
+    GPUs compute in bfloat16 from compute capability 8.0 on (an A100; a T4 has 7.5). ``DEHAZE_STEPS``
+    in the environment is another number of steps, to try a lesson quickly. Notebook 03.
     """
     tf = import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
@@ -154,7 +155,11 @@ def profile():
         quick = tuple(details.get("compute_capability", (0, 0))) >= (8, 0)
     else:
         quick = has_bfloat16()
-    return PROFILES[("GPU" if gpus else "CPU") + (" with bfloat16" if quick else "")]
+    found = PROFILES[("GPU" if gpus else "CPU") + (" with bfloat16" if quick else "")]
+    steps = os.environ.get("DEHAZE_STEPS") or str(found.steps)
+    if not steps.isdecimal() or int(steps) < 1:
+        raise ValueError(f"DEHAZE_STEPS={steps}: set it to a number of steps, or unset it.")
+    return replace(found, steps=int(steps))
 
 
 def runs_folder(drive=False):
