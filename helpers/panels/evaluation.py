@@ -163,7 +163,7 @@ def verdict_picture(picture, verdict, opacity=0.75):
     grey = np.repeat(square.mean(axis=-1, keepdims=True), 3, axis=-1)
     rows, columns = ((np.arange(n) * m // n) for n, m in zip(square.shape, verdict.shape,
                                                              strict=False))
-    return tint(grey, coloured(verdict[rows[:, None], columns], VERDICT_MAP), opacity)
+    return tint(grey, coloured(verdict, VERDICT_MAP)[rows[:, None], columns], opacity)
 
 
 class HowHard:
