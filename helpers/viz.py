@@ -20,9 +20,9 @@ from helpers.images import ImageError, to_pixels, to_uint8
 
 # One colour for one thing, in all figures and panels; colour-blind readers can tell them apart
 # (the palette of Okabe and Ito 2008).
-HAZY, CLEAR, PRIOR = "#8a97a6", "#009e73", "#e69f00"
+HAZY, CLEAR, PRIOR = "#8a97a6", "#009e73", "#cc79a7"
 GENERATOR, DISCRIMINATOR = "#0072b2", "#d55e00"
-ACCENT = "#cc79a7"  # what the eye should find
+ACCENT = "#e69f00"  # what the eye should find
 INK, PALE = "#333333", "#dddddd"  # text and axes; what is still empty
 MAP = "magma"  # the colour map of transmission, depth and the like
 LOG2 = float(np.log(2))

@@ -6,6 +6,7 @@ import pytest
 from helpers import haze
 from helpers.metrics import psnr
 from helpers.panels import haze as lab
+from helpers.panels.drawing import WIDE
 from helpers.synthesis import make_haze
 
 RNG = np.random.default_rng(0)
@@ -86,4 +87,4 @@ def test_the_right_guess_is_the_best():
 def test_a_guess_can_be_worse_than_nothing():
     assert "worse" in lab.wrong_guess(CLEAR, DEPTH, 2.5, 0.9, beta=0.3)[1]
     picture, text = lab.wrong_guess(CLEAR, DEPTH, 0.8, 0.9, beta=0.8, noise=0)
-    assert "better" in text and picture.shape == (208, lab.WIDTH, 3)
+    assert "better" in text and picture.shape == (208, WIDE, 3)

@@ -17,6 +17,7 @@ from helpers.viz import DPI, INK, to_picture
 
 ERROR_MAP, VERDICT_MAP = "inferno", "RdBu"
 GAP, BETWEEN = 4, 0.5  # pixels between pictures, and their grey, which is quiet in both themes
+WIDE = 840  # pixels: the width of a cell's output in a window of 1280
 
 
 @cache
@@ -78,10 +79,10 @@ def tagged(image, left="", right="", size=13):
     return to_image(picture)
 
 
-def beside(images, tags, width=None):
+def beside(images, tags, width=WIDE):
     """One image of several beside each other, all equally high, each with its tag.
 
-    With ``width`` the whole is that many pixels wide; without, as high as the first image.
+    The whole is ``width`` pixels wide; if that is ``None``, it is as high as the first image.
     """
     height = images[0].shape[0]
     if width:

@@ -15,7 +15,7 @@ from helpers.panels.drawing import BETWEEN, GAP, Chart, beside, coloured, resize
 from helpers.synthesis import make_haze
 from helpers.viz import CLEAR, MAP
 
-HEIGHT, WIDTH = 372, 840  # of the large picture, of three in a row: fits a window of 1280 pixels
+HEIGHT = 372  # of the large picture, in pixels: with two small ones it is as wide as three in a row
 
 
 class Histogram(Chart):
@@ -81,6 +81,6 @@ def wrong_guess(clear, depth, guessed_beta, guessed_airlight, beta=1.0, airlight
     seen = t >= min(0.1, t.max())
     before, after = (psnr(image[seen], clear[seen]) for image in (hazy, back))
     verdict = "better" if after > before else "worse"
-    picture = beside([hazy, back, clear], ["hazy", "inverted with the guess", "clear"], WIDTH)
+    picture = beside([hazy, back, clear], ["hazy", "inverted with the guess", "clear"])
     return picture, (f"PSNR of the hazy picture {before:.1f} dB, inverted {after:.1f} dB: "
                      f"{abs(after - before):.1f} dB {verdict}")

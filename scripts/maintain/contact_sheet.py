@@ -63,8 +63,8 @@ def rows_of(stem, methods, hazy, clear=None, mask=None):
                   for title, image in zip(titles, images, strict=True)]
         images, titles = [*images, clear], [*titles, "clear"]
     places = [np.array(hazy.shape[:2]) // 2] + ([skyline(mask)] if mask is not None else [])
-    pieces = [beside([piece(image, place) for image in images], titles) for place in places]
-    return beside([small(image) for image in images], titles), pieces
+    pieces = [beside([piece(image, place) for image in images], titles, None) for place in places]
+    return beside([small(image) for image in images], titles, None), pieces
 
 
 def save(rows, folder, name, count):
