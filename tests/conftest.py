@@ -74,6 +74,12 @@ def ignore_shortened(items):
             item.options["check"] = False
 
 
+@pytest.fixture(autouse=True)
+def unshortened(monkeypatch):
+    """DEHAZE_STEPS is for the notebooks alone."""
+    monkeypatch.delenv("DEHAZE_STEPS", raising=False)
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
     return lab_browser.copy_project(tmp_path_factory.mktemp("browser") / "project")
