@@ -1,7 +1,6 @@
 """Dehaze a folder of photographs: what ``python scripts/dehaze.py IN OUT`` does."""
 
 import argparse
-import math
 import os
 import sys
 import textwrap
@@ -37,6 +36,8 @@ def find_images(source, out):
         folder = Path(folder)
         folders[:] = [n for n in folders
                       if not n.startswith(".") and (folder / n).resolve() != out.resolve()]
+        problems += [f"{folder / n}: a link to a folder, which is not followed; name it as IN."
+                     for n in folders if (folder / n).is_symlink()]
         for path in (folder / name for name in names if not name.startswith(".")):
             if reason := why_not(path):
                 problems.append(f"{path}: {reason}")
@@ -69,14 +70,6 @@ def plan(source, out):
     return pairs, problems
 
 
-def _make_folder(folder):
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be made ({error.strerror}); name another folder for "
-                         "the results.") from None
-
-
 def dehaze_files(generator, pairs, strength=1.0):
     """Dehaze images into files, with a progress bar; returns (number made, problems).
 
@@ -98,13 +91,19 @@ def dehaze_files(generator, pairs, strength=1.0):
             problems.append(f"{source}: could not be dehazed ({reason}); save it again as PNG.")
             continue
         try:
-            _make_folder(target.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
             write_whole(target, content)
-        except RunError as error:
-            problems.append(str(error))
+        except (OSError, RunError) as error:
+            problems.append(_cannot_be_made(target.parent, error))
             break
         made += 1
     return made, problems
+
+
+def _cannot_be_made(folder, error):
+    if not isinstance(error, OSError):
+        return str(error)  # a sentence already
+    return f"{folder}: cannot be made ({error.strerror}); name another folder for the results."
 
 
 def generator_of(weights):
@@ -119,15 +118,7 @@ def generator_of(weights):
         raise UsageError(error) from None
 
 
-def _strength(text):
-    value = float(text)
-    if not (math.isfinite(value) and 0 <= value <= 2):
-        raise ValueError
-    return value
-
-
 def _options(arguments):
-    """The command line's options; a wrong one ends the program with status 2 and one sentence."""
     parser = argparse.ArgumentParser(
         description="Dehaze a photograph or a folder of them, with its subfolders, at full size.",
         epilog="Exit status: 0 all is done, 1 some pictures were not used, 2 wrong usage, 130 "
@@ -137,7 +128,7 @@ def _options(arguments):
     parser.add_argument("out", metavar="OUT", type=Path, help="folder of the results")
     parser.add_argument("--weights", default="improved", metavar="NAME_OR_FILE",
                         help="a run or shipped weights, or a .safetensors file (%(default)s)")
-    parser.add_argument("--strength", type=_strength, default=1.0,
+    parser.add_argument("--strength", type=float, default=1.0,
                         help="0 changes nothing, 1 is the network's proposal, 2 the most")
     parser.add_argument("--again", action="store_true", help="also what is in OUT already")
     options = parser.parse_args(arguments)
@@ -151,17 +142,18 @@ def _options(arguments):
         problem = f"{out}: a file; name a folder for the results."
     elif options.weights.endswith(".safetensors") and not Path(options.weights).is_file():
         problem = f"{options.weights}: no such file; check the path."
+    elif not 0 <= options.strength <= 2:
+        problem = f"--strength {options.strength}: it goes from 0 to 2."
     if problem:
-        parser.exit(2, problem + "\n")
+        raise UsageError(problem)
     return options
 
 
 def main(arguments=None):
     """The command line (see ``--help``); returns the exit status."""
     env.safe_streams()
-    options = _options(arguments)
     try:
-        return _run(options)
+        return _run(_options(arguments))
     except KeyboardInterrupt:
         problem, status = "interrupted; what is there is whole, run it again for the rest.", 130
     except UsageError as error:
@@ -177,7 +169,10 @@ def _run(options):
     missing = [pair for pair in pairs if options.again or not pair[1].exists()]
     made = 0
     if missing:
-        _make_folder(options.out)
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(_cannot_be_made(options.out, error)) from None
         env.import_tensorflow()
         made, more = dehaze_files(generator_of(options.weights), missing, options.strength)
         problems += more

@@ -16,7 +16,7 @@ from helpers.panels.widgets import TEXT, choice, panel, slider
 
 WIDTH, HEIGHT = 640, 480  # of what is shown; the file has the photograph's own size
 HINT = ("An upload of more than 10 MB gets lost unless <code>make lab</code> started JupyterLab: "
-        "type its path instead (as the machine of the kernel has it).")
+        "type the file's path instead.")
 
 
 class Photo:
