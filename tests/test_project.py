@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -140,7 +141,7 @@ except weights.WeightsError as error:
 
 
 def test_address_is_the_same_everywhere():
-    assert stamp_repository.stamp(write=False) == [], "run: python scripts/maintain/stamp_repository.py"
+    assert stamp_repository.stamp(write=False) == [], "run scripts/maintain/stamp_repository.py"
 
 
 def test_stamping_a_new_address(tmp_path):
@@ -222,6 +223,19 @@ def test_clean_keeps_runs(bare_project):
     assert make(bare_project, "clean").returncode == 0
     kept = {p.relative_to(bare_project).as_posix() for p in bare_project.rglob("x")}
     assert kept == {"runs/pix2pix-001/x", ".venv/x", ".venv-oldest/lib/__pycache__/x"}
+
+
+SCRIPTS = [path for path in sorted((ROOT / "scripts").rglob("*.py"))
+           if "__main__" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_says_what_it_does(path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [path.name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    assert not ended.value.code
+    assert "usage: " + path.name in capsys.readouterr().out
 
 
 def write_notebook(path, *sources):

@@ -1,10 +1,10 @@
 """Which change bought which decibel: the table of notebook 05.
 
-    python scripts/ablation.py --real real_pairs --clear clear_photos     (about 40 minutes)
+    python scripts/maintain/ablation.py --real real_pairs --clear clear_photos    (40 minutes)
 
 Trains every row of ROWS from the same seeds for the same number of steps and scores it on the
 same images: the validation scenes of sample_data, the validation pairs of --real at half size, and
-the clear validation scenes given back. Folders as for scripts/train_improved.py. Numbers go to
+the clear validation scenes given back. Folders as for train_improved.py. Numbers go to
 sample_data/results/ablation.json, pictures of three photographs beside it. A row that is already
 there with the same settings is not trained again, so an interrupted run goes on; --again forgets
 them all.
@@ -21,26 +21,20 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-from helpers import env
-
-tf = env.import_tensorflow()
-
-import keras
 import numpy as np
-from keras import layers
 from PIL import Image
 from real_pairs import load_half, split_pairs
 from tqdm import tqdm
 from train_improved import batches, photographs, real_images
 
+from helpers import env
 from helpers.data import load_pair, training_batches
 from helpers.images import ImageError, load_image, to_uint8
 from helpers.inference import dehaze, in_tiles
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss, ssim_loss
 from helpers.metrics import psnr, score
 from helpers.models import (
-       patchgan,
+    patchgan,
     physics_head,
     physics_unet,
     plain_encoder_block,
@@ -51,6 +45,8 @@ from helpers.pairs import PairError, find_pairs
 from helpers.synthesis import Mixture
 from helpers.training import LinearDecay, train, update_average
 
+tf = env.import_tensorflow()
+keras, layers = tf.keras, tf.keras.layers
 WIDTH, SIZE, BATCH, STEPS = 16, 256, 4, 600
 PRECISION = "mixed_bfloat16" if env.has_bfloat16() else "float32"
 # The committed rows were measured with Keras' default. Today's networks have 0.9; after 600 steps

@@ -1,10 +1,11 @@
 """Renders depth, sky masks and hazy versions of the sample photographs from hand-drawn sketches.
 
-    python scripts/make_samples.py [ID ...]         rebuild all derived files, or those of some ids
-    python scripts/make_samples.py --preview ID     look at it: writes build/samples/ID.png only
-        [--zoom 0.3 0 0.7 0.4]                      enlarge left, top, right, bottom
-    python scripts/make_samples.py readme           only the lists in sample_data/README.md
-    python scripts/make_samples.py import FOLDER    once: originals -> sample_data/<split>/clear/
+    python scripts/maintain/make_samples.py    rebuild all derived files; further words:
+        ID ...                                 those of some photographs
+        --preview ID                           look at it: writes build/samples/ID.png only
+        --preview ID --zoom 0.3 0 0.7 0.4      the part between left, top, right, bottom
+        readme                                 only the lists in sample_data/README.md
+        import FOLDER                          once: originals to sample_data/<split>/clear/
 
 What is written by hand: `sample_data/photographs.tsv` and one sketch a photograph,
 `sample_data/scenes/<id>.toml`. Points are [x, y] as fractions of width and height, (0, 0) at the
@@ -60,11 +61,11 @@ from PIL import Image, ImageDraw
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
-ROOT = Path(__file__).resolve().parents[1]
+from helpers import env
 from helpers.haze import add_haze, box_mean, transmission
 from helpers.images import to_uint8
 
-DATA = ROOT / "sample_data"
+DATA = env.SAMPLE_DATA
 NOISE = 2 / 255  # standard deviation of the sensor's noise in the hazy versions
 SKY = 5.0  # distance of the sky, and the largest one a depth file can hold
 KEYS = {
@@ -418,11 +419,11 @@ def preview(scene, zoom=(0, 0, 1, 1), data=DATA):
     sheet = Image.new("RGB", (across * cell[0], -(-len(panels) // across) * cell[1]))
     for k, panel in enumerate(panels):
         sheet.paste(panel, (k % across * cell[0], k // across * cell[1]))
-    path = ROOT / "build" / "samples" / f"{scene}.png"
+    path = env.ROOT / "build" / "samples" / f"{scene}.png"
     write(path, sheet)
     for name, picture in parts["hazy"].items():
         print(f"{name}: {psnr(picture, parts['clear']):.1f} dB")
-    print(f"wrote {path.relative_to(ROOT)}")
+    print(f"wrote {path.relative_to(env.ROOT)}")
 
 
 def import_photographs(originals, data=DATA):

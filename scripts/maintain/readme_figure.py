@@ -1,8 +1,8 @@
 """Draws docs/overview.jpg, the picture of the README, with the shipped weights.
 
-    python scripts/readme_figure.py                     two real photographs, two test scenes
-    python scripts/readme_figure.py --scenes petra ...  others: real, test or validation
-    python scripts/readme_figure.py --runs runs         the newest finished runs of that folder
+    python scripts/maintain/readme_figure.py    two real photographs, two test scenes
+        --scenes petra ...                      others: real, test or validation
+        --runs runs                             by the newest finished runs of that folder
 
 A row is one photograph: hazy, dark channel prior, pix2pix, improved, clear (of real haze there is
 none). Of a scene's hazy versions, the one with beta nearest to 1 is shown. Methods run on the whole
@@ -16,10 +16,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-ROOT = Path(__file__).resolve().parents[1]
 from helpers import env
-
-env.import_tensorflow()  # quietly, before another module does it
 from helpers.data import load_pair
 from helpers.haze import dark_channel_prior
 from helpers.images import load_image, to_uint8
@@ -83,7 +80,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scenes", nargs="+", default=SCENES, metavar="ID")
     parser.add_argument("--runs", type=Path, default=env.SAMPLE_DATA / "weights")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "overview.jpg")
+    parser.add_argument("--out", type=Path, default=env.ROOT / "docs" / "overview.jpg")
     options = parser.parse_args()
     try:
         generators = [

@@ -26,7 +26,7 @@ def split_pairs(folder):
     except (OSError, ValueError, KeyError, TypeError):
         held = set()
     if not held:
-        raise PairError(f"{path}: missing, or without «validation», the list of names to score.")
+        raise PairError(f'{path}: missing, or without "validation", the list of names to score.')
     if lost := held - {pair.hazy.stem for pair in pairs}:
         raise PairError(f"{folder}: no pair is called {min(lost)}, as {path.name} says.")
     return ([p for p in pairs if p.hazy.stem not in held],

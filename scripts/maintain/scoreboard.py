@@ -1,18 +1,17 @@
 """Scores the shipped weights, and the methods without training, on hazy photographs.
 
-    python scripts/scoreboard.py                    the table of results in README.md
-    python scripts/scoreboard.py --runs runs        the newest finished runs of that folder instead
-    python scripts/scoreboard.py --pairs my_data    other pairs than sample_data/test
-    python scripts/scoreboard.py --real real_pairs  also the real pairs kept for validation
-    python scripts/scoreboard.py --json FILE        all numbers, those of each image too
+    python scripts/maintain/scoreboard.py    the tables of docs/results.md
+        --runs runs                          of the newest finished runs of that folder instead
+        --pairs my_data                      on other pairs than sample_data/test
+        --real real_pairs                    also on the real pairs kept for validation
+        --json FILE                          write all numbers, those of each image too
 
 Prints Markdown tables. PSNR and SSIM are means over all hazy images, each scored by itself; the
 time is the median for one image, without loading it. Two further tables ask what decibels do not
 show: does a clear photograph come back as it was, and does the sky keep its light?
 
 --real is a folder with hazy/ and clear/, the same names in both, and scene_groups.json, whose list
-"validation" names the pairs to score, at half size and at full size. Pictures to look at beside the
-numbers: scripts/contact_sheet.py.
+"validation" names the pairs to score, at half size and at full size.
 """
 
 import argparse
@@ -23,17 +22,13 @@ import platform
 import sys
 import time
 from datetime import date
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-
-ROOT = Path(__file__).resolve().parents[1]
-from helpers import env
-
-tf = env.import_tensorflow()  # quietly, before another module does it
-import keras
 from real_pairs import half, split_pairs
 
+from helpers import env
 from helpers.data import load_pair
 from helpers.haze import autocontrast, dark_channel_prior
 from helpers.images import ImageError, load_image, open_image
@@ -213,8 +208,8 @@ def main(arguments=None):
     if options.json:
         result = {
             "date": date.today().isoformat(), "cores": os.cpu_count(),
-            "versions": {"python": platform.python_version(), "tensorflow": tf.__version__,
-                         "keras": keras.__version__},
+            "versions": {"python": platform.python_version(),
+                         **{name: metadata.version(name) for name in ("tensorflow", "keras")}},
             "weights": {title: hashlib.sha256(path.read_bytes()).hexdigest()
                         for title, path in files.items()},
             "sets": sets, "images": images, **checks,

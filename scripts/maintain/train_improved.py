@@ -1,6 +1,6 @@
 """Train the improved generator of notebook 05 (make weights does it after the other two).
 
-    python scripts/train_improved.py --real real_pairs --clear clear_photos
+    python scripts/maintain/train_improved.py --real real_pairs --clear clear_photos
 
 --real is a folder of real hazy photographs and their clear partners: hazy/ and clear/ with the
 same names, and scene_groups.json, whose list "validation" names the pairs that are never trained
@@ -17,19 +17,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-from helpers import env
-
-tf = env.import_tensorflow()
-
-import keras
 import numpy as np
 from PIL import Image
 from real_pairs import load_half, split_pairs
 from tqdm import tqdm
 
+from helpers import env
 from helpers.data import load_pair, normalise
-from helpers.images import ImageError, load_depth, open_image, to_uint8
+from helpers.images import SUFFIXES, ImageError, load_depth, open_image, to_uint8
 from helpers.inference import dehaze
 from helpers.losses import l1_loss, ssim_loss
 from helpers.metrics import psnr
@@ -39,6 +34,9 @@ from helpers.runs import open_run, watch
 from helpers.synthesis import Mixture, find_sky
 from helpers.training import train, update_average
 from helpers.weights import RunError, load_generator, save_generator
+
+tf = env.import_tensorflow()
+keras = tf.keras
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def mix(network, other, share):
     """Move the weights of ``network`` by ``share`` of the way towards those of ``other``.
 
     The late steps of this training gain on NH-HAZE and lose on O-HAZE. Weights between the two,
-    of one and the same run, keep most of both. Wortsman et al. 2022, «Model soups».
+    of one and the same run, keep most of both. Wortsman et al. 2022, "Model soups".
     """
     for a, b in zip(network.weights, other.weights, strict=True):
         a.assign((1 - share) * a + share * b)
@@ -184,7 +182,7 @@ def run_recipe(recipe, real, clear):
     scenes = [(pair.hazy.stem, *load_half(pair)) for pair in watched]
 
     (average, generator), (adam,) = parts = build(recipe)
-    run = open_run(recipe, *parts, ROOT / "build" / "runs" / "weights")
+    run = open_run(recipe, *parts, env.ROOT / "build" / "runs" / "weights")
     early = run.folder / "early.safetensors"
 
     @tf.function

@@ -1,6 +1,6 @@
 """Train the shipped weights: pix2pix and the same generator with the L1 loss alone.
 
-    python scripts/train_weights.py    (make weights; about 16 minutes on two CPU cores)
+    python scripts/maintain/train_weights.py    (make weights; about 16 minutes on two CPU cores)
 
 Data: sample_data/train only, so the weights are as free as the photographs. The recipe is that of
 notebook 03 with 1,200 steps. An interrupted run goes on where it stopped, and a finished one is not
@@ -9,14 +9,10 @@ sample_data/weights/<name>/: the generator in half precision, the history and th
 pix2pix also the pictures of three validation scenes through training and the PatchGAN's verdicts.
 """
 
+import argparse
 import shutil
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
 from helpers import env
-
-tf = env.import_tensorflow()
-
 from helpers.data import load_pair
 from helpers.pairs import find_pairs, one_per_scene
 from helpers.runs import has_settings
@@ -28,10 +24,11 @@ SHIPPED = ("generator.safetensors", "history.json", "settings.json")
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     pairs = find_pairs(env.SAMPLE_DATA / "train")
     watched = one_per_scene(find_pairs(env.SAMPLE_DATA / "validation"))
     scenes = [(pair.scene, *load_pair(pair)) for pair in watched]
-    runs = ROOT / "build" / "runs" / "weights"
+    runs = env.ROOT / "build" / "runs" / "weights"
     for name, adversarial in (("pix2pix", True), ("l1-only", False)):
         settings = Settings(name, WIDTH, SIZE, BATCH, STEPS, env.profile().precision,
                             adversarial=adversarial)
