@@ -107,11 +107,9 @@ class Chart:
     """
 
     def __init__(self, size, title, xlabel, across, up):
-        width, height = size
-        figure = Figure((width / DPI, height / DPI), dpi=DPI, facecolor="none")
+        figure = Figure(np.divide(size, DPI), dpi=DPI, facecolor="none", layout="constrained")
         self.canvas = FigureCanvasAgg(figure)
-        self.axis = figure.add_axes((44 / width, 46 / height, 1 - 66 / width, 1 - 72 / height),
-                                    facecolor="none", xlim=across, ylim=up, xlabel=xlabel)
+        self.axis = figure.add_subplot(facecolor="none", xlim=across, ylim=up, xlabel=xlabel)
         self.axis.set_title(title, loc="left")
         self.moving, self._still = [], None
 
