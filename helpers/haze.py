@@ -54,10 +54,10 @@ def remove_haze(hazy, t, airlight, t_min=0.1):
     """Clear image J = (I - A) / max(t, t_min) + A: the scattering model, inverted.
 
     Arguments as in :func:`add_haze`. ``t_min`` keeps the division from blowing up noise where
-    nearly no light of the scene is left. The result is clipped to [0, 1]. He, Sun and Tang 2009,
-    eq. 16; notebook 01.
+    nearly no light of the scene is left. The result is clipped to [0, 1]. Raises ValueError as
+    :func:`check_image`. He, Sun and Tang 2009, eq. 16; notebook 01.
     """
-    airlight = np.asarray(airlight)
+    hazy, airlight = check_image(hazy, "hazy"), np.asarray(airlight)
     clear = (hazy - airlight) / np.maximum(t, t_min)[..., None] + airlight
     return np.clip(clear, 0, 1).astype("float32")
 
@@ -131,7 +131,7 @@ def guided_upsample(guide, image, radius, eps):
 
     Both are float (height, width), ``image`` the smaller one. The linear functions of
     :func:`guided_filter` are found at the small size, where ``radius`` counts, and applied to the
-    full guide: hardly more work than the enlargement. He and Sun 2015, «Fast Guided Filter»;
+    full guide: hardly more work than the enlargement. He and Sun 2015, "Fast Guided Filter";
     notebook 05.
     """
     a, b = guided_lines(resize(guide, image.shape), image, radius, eps)
@@ -164,9 +164,10 @@ def dark_channel_prior(hazy, radius=7, omega=0.95, t_min=0.1):
     """Dehaze with the dark channel prior; returns (clear image, transmission, airlight).
 
     t = 1 - omega * dark channel of I / A, refined by a guided filter on the grey image, then the
-    scattering model inverted. ``omega`` < 1 leaves a little haze in the distance. He, Sun and
-    Tang 2009; notebook 01.
+    scattering model inverted. ``omega`` < 1 leaves a little haze in the distance. Raises
+    ValueError as :func:`check_image`. He, Sun and Tang 2009; notebook 01.
     """
+    hazy = check_image(hazy, "hazy")
     airlight = estimate_airlight(hazy, dark_channel(hazy, radius))
     t = 1 - omega * dark_channel(hazy / np.maximum(airlight, 1e-3), radius)
     t = guided_filter(hazy.mean(axis=-1), t, radius=4 * radius, eps=1e-3)
@@ -174,10 +175,12 @@ def dark_channel_prior(hazy, radius=7, omega=0.95, t_min=0.1):
     return remove_haze(hazy, t, airlight, t_min), t.astype("float32"), airlight
 
 
-def autocontrast(image, cut=0.01):
-    """Stretch each channel so that its ``cut`` darkest and brightest parts become 0 and 1.
+def autocontrast(image, clipped=0.01):
+    """Stretch each channel so that its ``clipped`` darkest and brightest parts become 0 and 1.
 
-    The simplest remedy for lost contrast, and a baseline: it knows nothing of depth. Notebook 04.
+    The simplest remedy for lost contrast, and a baseline: it knows nothing of depth. Raises
+    ValueError as :func:`check_image`. Notebook 04.
     """
-    low, high = np.quantile(image, [cut, 1 - cut], axis=(0, 1))
+    image = check_image(image)
+    low, high = np.quantile(image, [clipped, 1 - clipped], axis=(0, 1))
     return np.clip((image - low) / np.maximum(high - low, 1e-3), 0, 1).astype("float32")

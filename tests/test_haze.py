@@ -207,10 +207,10 @@ def test_dark_channel_prior_on_a_flat_image_is_finite(value):
 
 def test_autocontrast_stretches_each_channel(rng):
     image = rng.random((60, 70, 3)) * [0.2, 0.4, 0.1] + [0.5, 0.3, 0.8]
-    stretched = haze.autocontrast(image, cut=0.0)
+    stretched = haze.autocontrast(image, clipped=0.0)
     assert np.allclose(stretched.min(axis=(0, 1)), 0, atol=1e-6)
     assert np.allclose(stretched.max(axis=(0, 1)), 1, atol=1e-6)
-    cut = haze.autocontrast(image, cut=0.1)
+    cut = haze.autocontrast(image, clipped=0.1)
     assert np.allclose((cut == 0).mean(axis=(0, 1)), 0.1, atol=0.002)
     assert np.allclose((cut == 1).mean(axis=(0, 1)), 0.1, atol=0.002)
 
@@ -219,4 +219,4 @@ def test_autocontrast_undoes_even_haze(rng):
     clear = rng.random((60, 70, 3))
     clear[0, 0], clear[0, 1] = 0, 1
     hazy = haze.add_haze(clear, np.full((60, 70), 0.4), 0.8)
-    assert np.allclose(haze.autocontrast(hazy, cut=0.0), clear, atol=1e-5)
+    assert np.allclose(haze.autocontrast(hazy, clipped=0.0), clear, atol=1e-5)
