@@ -43,7 +43,8 @@ def _ssim(image, truth):  # as a graph, twice as quick while a slider moves
 def score(image, truth):
     """The pair (PSNR in dB, SSIM) of one image, clipped to [0, 1] before; raises as ssim()."""
     image = np.clip(check_image(image), 0, 1)
-    return psnr(image, truth), ssim(image, truth)
+    similarity = ssim(image, truth)  # first: it checks the sizes
+    return psnr(image, truth), similarity
 
 
 def scoreboard(methods, scenes):
