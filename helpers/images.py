@@ -196,9 +196,12 @@ def to_pixels(image):
 
 
 def to_uint8(image):
-    """Floats in [0, 1], of any shape, as uint8; what lies outside is clipped."""
-    levels = np.clip(image, 0, 1) * np.float32(255)
-    return np.rint(levels, out=levels).astype("uint8")
+    """Floats in [0, 1], (height, width) or more, as uint8; what lies outside is clipped."""
+    out = np.empty(np.shape(image), "uint8")
+    for top in range(0, len(out), 256):  # in strips, for the memory of large ones
+        levels = np.clip(image[top:top + 256], 0, 1) * np.float32(255)
+        out[top:top + 256] = np.rint(levels, out=levels)
+    return out
 
 
 def result_suffix(name):
@@ -218,12 +221,9 @@ def is_grey(image):
     return True
 
 
-def without_tint(result, original):
-    """``result``, RGB in [0, 1], in greys if the Pillow image that it was made from is grey."""
-    if not is_grey(original):
-        return result
-    grey = result @ np.full(3, 1 / 3, "float32")  # a hundred times as fast as mean(axis=-1)
-    return np.repeat(grey[..., None], 3, axis=-1)
+def mean_colour(image):
+    """The mean of the three channels of an RGB image: float32 (height, width)."""
+    return image @ np.full(3, 1 / 3, "float32")  # a hundred times as fast as mean(axis=-1)
 
 
 def encode(result, original, suffix):
@@ -238,9 +238,10 @@ def encode(result, original, suffix):
     if result.shape != (original.height, original.width, 3):
         raise ValueError(f"{result.shape} was not made from an image of {original.size} pixels.")
     kind = SUFFIXES[result_suffix(f"result{suffix}").lower()]
-    image = Image.fromarray(to_uint8(without_tint(result, original)))
-    if original.mode not in ("RGB", "RGBA", "CMYK") and is_grey(original):
-        image = image.convert("L")
+    grey = is_grey(original)
+    image = Image.fromarray(to_uint8(mean_colour(result) if grey else result))
+    if grey and original.mode in ("RGB", "RGBA", "CMYK"):
+        image = image.convert("RGB")
     if original.has_transparency_data and kind != "JPEG" and original.mode[0] not in "IF":
         image.putalpha(original.convert("RGBA").getchannel("A"))
     options = dict(SAVING[kind])

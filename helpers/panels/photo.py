@@ -9,7 +9,15 @@ import ipywidgets as w
 import numpy as np
 from PIL import Image
 
-from helpers.images import SUFFIXES, ImageError, open_image, result_suffix, to_rgb, without_tint
+from helpers.images import (
+    SUFFIXES,
+    ImageError,
+    is_grey,
+    mean_colour,
+    open_image,
+    result_suffix,
+    to_rgb,
+)
 from helpers.inference import dehaze_file, haze_maps, map_changes
 from helpers.panels.drawing import numbers, resize_to, tagged, wiped
 from helpers.panels.widgets import TEXT, choice, panel, slider
@@ -34,7 +42,9 @@ class Photo:
         self.size, self.format = original.size, original.format
         self.small = resize_to(image, WIDTH, HEIGHT)
         changes = [change for _, change in map_changes(self.small, haze_maps(generator, image))]
-        self.change = without_tint(np.concatenate(changes), original)  # for a strength of 1
+        self.change = np.concatenate(changes)  # for a strength of 1
+        if is_grey(original):
+            self.change = mean_colour(self.change)[..., None]
 
     def __call__(self, strength=1.0, wipe=0.5):
         """(picture, HTML of numbers): hazy on the left of ``wipe``, a part of the width."""
