@@ -13,8 +13,7 @@ import tensorflow as tf
 from keras import ops
 
 from helpers import env
-from helpers.data import training_batches
-from helpers.images import ImageError
+from helpers.data import plain_errors, training_batches
 from helpers.inference import dehaze
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
 from helpers.models import patchgan, unet
@@ -225,17 +224,9 @@ def distribute_batches(strategy, pairs, settings, start=0):
 
 
 def readable(batches):
-    """Yield the batches; of a file that cannot be read say so in its own sentence.
-
-    TensorFlow wraps the ImageError of a pipeline in one of its own, with frames of both.
-    """
-    try:
+    """Yield the batches; a file that cannot be read raises its own ImageError, not TensorFlow's."""
+    with plain_errors():
         yield from batches
-    except tf.errors.OpError as error:
-        problem = re.search(r"ImageError: (.+)", error.message)
-        if problem is None:
-            raise
-        raise ImageError(problem.group(1)) from None
 
 
 def train(step, batches, first, last, after_step):

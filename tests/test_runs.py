@@ -1,10 +1,11 @@
-"""helpers.runs: runs that stop and go on, and what can happen to their files."""
+"""helpers.runs: runs that stop and go on, what can happen to their files, and what is watched."""
 
 import errno
 import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,21 +15,24 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import tensorflow as tf
+from test_env import NAMES
 from test_training import CLEAR, HAZY, SETTINGS, toy_networks, values
 
-from helpers import env, runs
-from helpers.runs import load_frames, load_verdicts, open_run
-from helpers.training import build, train_step
+from helpers import env, runs, weights
+from helpers.data import pairs_in_batch
+from helpers.pairs import Pair
+from helpers.runs import fingerprint, load_frames, load_verdicts, open_run, record_data, watch
+from helpers.training import build, pix2pix_step
 from helpers.weights import RunError, find_runs, is_finished, load_generator
 
 
-def new_run(folder, settings=SETTINGS):
+def new_run(runs=None, settings=SETTINGS, **options):
     """A run of two toy networks: for its folder and files, any network does."""
     networks = toy_networks()
     optimizers = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)
     for optimizer, network in zip(optimizers, networks, strict=True):
         optimizer.build(network.trainable_variables)
-    return open_run(settings, networks, optimizers, folder)
+    return open_run(settings, networks, optimizers, runs, **options)
 
 
 def real_run(folder, settings=SETTINGS):
@@ -40,27 +44,14 @@ def files_in(folder):
     return {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_open_run_numbers_from_one(tmp_path):
-    run = new_run(tmp_path)
-    assert run.folder == tmp_path / "tiny-001" and run.step == 0 and run.history == []
-    assert json.loads((run.folder / "settings.json").read_text())["width"] == 4
+# Which folder.
 
 
-def test_open_run_uses_the_runs_folder(tmp_path, monkeypatch):
+def test_open_run_numbers_from_one(tmp_path, monkeypatch):
     monkeypatch.setenv("DEHAZE_RUNS", str(tmp_path / "elsewhere"))
-    assert new_run(None).folder == tmp_path / "elsewhere" / "tiny-001"
-
-
-def test_open_run_continues_the_unfinished_one(tmp_path):
-    run, networks, optimizers = real_run(tmp_path)
-    train_step(networks[1:], optimizers, HAZY, CLEAR, adversarial=False)
-    run.record(3, {"l1": 0.5, "psnr": 12.0})
-    run.save_checkpoint()
-    again, _, _ = real_run(tmp_path)
-    assert again.folder == run.folder and again.step == 3
-    assert again.history == [{"step": 3, "l1": 0.5, "psnr": 12.0}]
-    for old, new in zip(run.networks, again.networks, strict=True):
-        assert all(map(np.array_equal, values(old), values(new)))
+    run = new_run()
+    assert run.folder == tmp_path / "elsewhere" / "tiny-001" and run.step == 0 and not run.history
+    assert json.loads((run.folder / "settings.json").read_text())["width"] == 4
 
 
 def test_open_run_starts_anew_after_a_finished_one(tmp_path):
@@ -72,6 +63,8 @@ def test_open_run_starts_anew_after_a_finished_one(tmp_path):
     assert again.folder == tmp_path / "tiny-002" and again.step == 0
     after = files_in(tmp_path)
     assert {p: after.get(p) for p in before} == before, "nothing is deleted or changed"
+    assert find_runs("tiny", tmp_path, finished=True) == [run.folder]
+    assert find_runs("tiny", tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("change", [{"l1": 1.0}, {"seed": 1}, {"steps": 11}], ids=str)
@@ -81,16 +74,11 @@ def test_other_settings_are_another_run(tmp_path, change):
     assert new_run(tmp_path).folder.name == "tiny-001", "and both can be continued"
 
 
-def test_another_name_is_another_run(tmp_path):
-    new_run(tmp_path)
-    for name in ("tiny-more", "tin"):
-        assert new_run(tmp_path, replace(SETTINGS, name=name)).folder.name == f"{name}-001"
-    assert [p.name for p in find_runs("tiny", tmp_path)] == ["tiny-001"]
-
-
-def test_numbers_go_on_behind_the_largest(tmp_path):
+def test_names_and_numbers_of_runs(tmp_path):
     for number in (2, 10, 1000):
         (tmp_path / f"tiny-{number:03}").mkdir()
+    for name in ("tiny-more", "tin"):
+        assert new_run(tmp_path, replace(SETTINGS, name=name)).folder.name == f"{name}-001"
     assert new_run(tmp_path).folder.name == "tiny-1001"
     assert [p.name for p in find_runs("tiny", tmp_path)] == [
         "tiny-002", "tiny-010", "tiny-1000", "tiny-1001"]
@@ -108,14 +96,113 @@ def test_a_run_whose_settings_were_lost_is_left_alone(tmp_path, content):
     assert {p: b for p, b in files_in(tmp_path).items() if "tiny-001" in str(p)} == before
 
 
-def test_find_runs_finished(tmp_path):
-    assert find_runs("tiny", tmp_path / "none") == []
-    first = new_run(tmp_path)
-    first.finish()
-    new_run(tmp_path)
-    assert find_runs("tiny", tmp_path, finished=True) == [first.folder]
-    assert len(find_runs("tiny", tmp_path)) == 2
-    assert json.loads((first.folder / "history.json").read_text()) == []
+def test_a_reader_writes_nothing(tmp_path):
+    run = new_run(tmp_path / "runs")
+    run.record(1, {"l1": 0.5})
+    run.save_checkpoint()
+    before = files_in(tmp_path)
+    reader = new_run(folder=run.folder, writes=False)
+    reader.finish()
+    assert reader.step == 1 and files_in(tmp_path) == before
+    assert new_run(folder=tmp_path / "none", writes=False).step == 0
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_a_folder_that_cannot_be_made(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written .*name another folder for the run.$"):
+        new_run(folder=tmp_path / place)
+
+
+# One process to a folder.
+
+OTHER = """
+import sys
+from helpers import runs
+from helpers.weights import RunError
+try:
+    runs.lock(sys.argv[1])
+except RunError as error:
+    print(error)
+else:
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def other_process(folder):
+    return subprocess.Popen([sys.executable, "-c", OTHER, str(folder)], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                            cwd=env.ROOT)
+
+
+def test_a_second_process_is_refused_and_a_dead_one_forgotten(tmp_path):
+    folder = tmp_path / "tiny-001"
+    folder.mkdir()
+    other = other_process(folder)
+    assert other.stdout.readline() == "locked\n"
+    part = folder / "settings.json.part"
+    part.write_text("what the other process is writing")
+    with pytest.raises(RunError) as error:
+        new_run(folder=folder)
+    assert str(error.value).startswith(f"{folder}: another process trains in it; ")
+    assert part.exists(), "it is the other's"
+    other.kill()
+    other.communicate()
+    with new_run(folder=folder):
+        assert not part.exists(), "what a killed write left is cleared"
+        with new_run(folder=folder):
+            pass  # the same process, after an interruption in a notebook
+    assert folder not in runs._locks
+
+
+# The data.
+
+PAIRS = [Pair(env.ROOT / f"h{i}.png", env.ROOT / f"c{i}.png", str(i)) for i in range(4)]
+
+
+@pytest.mark.parametrize("pairs, scenes, said", [
+    (PAIRS[:3], (), "pairs 4 then and 3 now, names of pairs"),
+    (PAIRS[::-1], (), "names of pairs"),
+    (PAIRS, [("mill", 0, 0)], "watched scenes 0 then and 1 now"),
+])
+def test_a_run_goes_on_with_its_own_data_only(tmp_path, pairs, scenes, said):
+    first = new_run(tmp_path, data=fingerprint(PAIRS))
+    first.save_checkpoint()
+    other = fingerprint(pairs, scenes)
+    with pytest.raises(RunError) as error:
+        new_run(folder=first.folder, data=other)
+    assert f"trained on other data so far ({said}" in str(error.value)
+    assert new_run(tmp_path, data=other).folder.name == "tiny-002"
+    moved = [replace(p, hazy=tmp_path / p.hazy.name) for p in PAIRS]
+    assert new_run(tmp_path, data=fingerprint(moved)).folder == first.folder
+    record_data(first.folder, other)
+    assert new_run(folder=first.folder, data=other).step == 0
+    kept = json.loads((first.folder / "data.json").read_text())
+    assert [entry["after"] for entry in kept] == [[], ["checkpoint-000000"]]
+
+
+# Checkpoints.
+
+
+def test_a_checkpoint_holds_all_that_the_next_step_needs(tmp_path):
+    """Dropout's seeds, batch statistics, Adam's moments and its step count among it."""
+    run, networks, optimizers = real_run(tmp_path)
+    names = [v.path for v in run.state]
+    for part in ("seed_generator_state", "moving_mean", "momentum", "velocity", "iteration"):
+        assert sum(part in name for name in names) >= 2, part
+    assert len(names) == sum(len(n.variables) for n in (*networks, *optimizers))
+    pix2pix_step(networks[1:], optimizers, HAZY, CLEAR)
+    before = [np.array(v) for v in run.state]
+    run.record(3, {"l1": 0.5, "psnr": 12.0})
+    run.save_checkpoint()
+    pix2pix_step(networks[1:], optimizers, HAZY, CLEAR)
+    assert not all(map(np.array_equal, before, [np.array(v) for v in run.state]))
+    again, _, _ = real_run(tmp_path)
+    assert again.folder == run.folder and again.step == 3
+    assert again.history == [{"step": 3, "l1": 0.5, "psnr": 12.0}]
+    assert all(map(np.array_equal, before, [np.array(v) for v in again.state]))
 
 
 def test_a_finished_run_can_be_loaded(tmp_path):
@@ -125,6 +212,7 @@ def test_a_finished_run_can_be_loaded(tmp_path):
     again = load_generator(run.folder / "generator.safetensors")
     for old, new in zip(generator.weights, again.weights, strict=True):
         assert np.allclose(old, new, rtol=2**-11, atol=6e-8), old.path
+    assert again.architecture == {"network": "unet", "width": 8, "skips": False}
     with safetensors.safe_open(run.folder / "generator.safetensors", "numpy") as file:
         description = {key: json.loads(value) for key, value in file.metadata().items()}
     assert description.pop("sha256") and description == {
@@ -142,21 +230,6 @@ def test_the_last_three_checkpoints_are_kept(tmp_path):
     assert new_run(tmp_path).step == 100
 
 
-def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
-    run = new_run(tmp_path)
-    run.record(1, {})
-    run.save_checkpoint()
-
-    def crash(source, target):
-        raise KeyboardInterrupt
-
-    run.record(2, {})
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(runs.os, "replace", crash)
-        run.save_checkpoint()
-    assert new_run(tmp_path).step == 1
-
-
 def damage(path, kind):
     if kind == "cut":
         path.write_bytes(path.read_bytes()[:-1])
@@ -166,8 +239,6 @@ def damage(path, kind):
         path.write_bytes(content)
     elif kind == "empty":
         path.write_bytes(b"")
-    elif kind == "text":
-        path.write_text("no checkpoint")
     elif kind == "foreign":
         safetensors.numpy.save_file({"weight": np.zeros(3, "float32")}, path)
     elif kind == "foreign-metadata":
@@ -175,7 +246,7 @@ def damage(path, kind):
         safetensors.numpy.save_file(tensors, path, {"step": "three", "history": "[]"})
 
 
-@pytest.mark.parametrize("kind", ["cut", "one-bit", "empty", "text", "foreign", "foreign-metadata"])
+@pytest.mark.parametrize("kind", ["cut", "one-bit", "empty", "foreign", "foreign-metadata"])
 def test_a_damaged_checkpoint(tmp_path, kind, capsys):
     run = new_run(tmp_path)
     for step in (1, 2):
@@ -188,21 +259,12 @@ def test_a_damaged_checkpoint(tmp_path, kind, capsys):
     said = capsys.readouterr().out
     assert said.startswith(f"{path}: damaged") and said.count("\n") == 1
     assert said.endswith("the checkpoint before it is used.\n")
-    again.record(2, {"l1": 2.0})
-    again.save_checkpoint()
-    assert new_run(tmp_path).step == 2 and not capsys.readouterr().out, "written anew"
-
-
-def test_all_checkpoints_damaged(tmp_path):
-    run = new_run(tmp_path)
-    run.save_checkpoint()
-    damage(run.checkpoints()[0], "cut")
+    damage(run.folder / "checkpoint-000001.safetensors", kind)
     with pytest.raises(RunError, match="all checkpoints are damaged; start in another folder.$"):
         new_run(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"width": 8}, {"skips": False}, {"conditional": False}],
-                         ids=str)
+@pytest.mark.parametrize("change", [{"width": 8}, {"conditional": False}], ids=str)
 def test_a_checkpoint_of_another_network(tmp_path, change):
     other, _, _ = real_run(tmp_path, replace(SETTINGS, **change))
     other.save_checkpoint()
@@ -216,122 +278,199 @@ def test_a_checkpoint_of_another_network(tmp_path, change):
     message = str(error.value)
     assert message.startswith(f"{target}: from another architecture, variable ")
     assert re.search(r" is (\(.*\)|missing) there and (\(.*\)|missing) here; ", message), message
-    assert "\n" not in message
     for old, network in zip(before, run.networks, strict=True):
         assert all(map(np.array_equal, old, values(network))), "nothing was overwritten"
 
 
-def test_a_checkpoint_holds_all_that_the_next_step_needs(tmp_path):
-    """Dropout's seeds, batch statistics, Adam's moments and its step count among it."""
-    run, networks, optimizers = real_run(tmp_path)
-    names = [v.path for v in run.state]
-    for part in ("seed_generator_state", "moving_mean", "momentum", "velocity", "iteration"):
-        assert sum(part in name for name in names) >= 2, part
-    assert len(names) == sum(len(n.variables) for n in (*networks, *optimizers))
-    train_step(networks[1:], optimizers, HAZY, CLEAR)
-    before = [np.array(v) for v in run.state]
-    run.save_checkpoint()
-    train_step(networks[1:], optimizers, HAZY, CLEAR)
-    assert not all(map(np.array_equal, before, [np.array(v) for v in run.state]))
-    run.restore_checkpoint()
-    assert all(map(np.array_equal, before, [np.array(v) for v in run.state]))
-
-
-def limited(tmp_path, megabytes):
-    """A process of its own that saves checkpoints of 3 MB until a file may grow no more."""
-    code = f"""
-import resource, signal
-import numpy as np
-from helpers import env
-env.import_tensorflow()
-import keras
-from helpers.runs import Run
-from helpers.weights import RunError
-from helpers.training import Settings
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write then fails, as on a full disk
-class Network:
-    variables = [keras.Variable(np.ones(800_000, "float32"))]
-run = Run(Settings("full", 4, 256, 1, 10, "float32"), [Network()], [], {str(tmp_path)!r})
-for step in (1, 2, 3):
-    run.step = step
-    if step == 3:
-        resource.setrlimit(resource.RLIMIT_FSIZE, ({megabytes}_000_000, resource.RLIM_INFINITY))
-    try:
-        run.save_checkpoint()
-    except RunError as error:
-        print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=env.ROOT, capture_output=True,
-                          text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_no_room_for_a_checkpoint(tmp_path):
-    """The system refuses in the middle of the third file."""
-    said = limited(tmp_path, 1)
-    assert said.startswith(f"{tmp_path}/checkpoint-000003.safetensors: cannot be written (")
-    assert "intact" in said and said.count("\n") == 1
-    names = sorted(p.name for p in tmp_path.glob("checkpoint*"))
-    assert names == ["checkpoint-000001.safetensors", "checkpoint-000002.safetensors"]
-
-
-def test_a_disk_that_is_full(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number, said", [
+    (errno.ENOSPC, "No space left on device"), (errno.EIO, "Input/output error"),
+    (errno.EROFS, "Read-only file system"), (errno.ENOENT, "No such file or directory"),
+])
+def test_a_disk_that_is_full_or_gone(tmp_path, monkeypatch, number, said):
+    """Half of the new file was written; the old ones are whole, and the run can be continued."""
     run = new_run(tmp_path)
     run.save_checkpoint()
 
-    def full(self, content):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def fail(self, content):
+        with open(self, "wb") as file:
+            file.write(content[:len(content) // 2])
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(runs.Path, "write_bytes", full)
+    monkeypatch.setattr(weights.Path, "write_bytes", fail)
     for write in (run.save_checkpoint, run.finish):
         run.step += 1
-        with pytest.raises(RunError, match=r"cannot be written \(No space left on device\)"):
+        with pytest.raises(RunError, match=rf"cannot be written \({said}\); what was saved before"):
             write()
     monkeypatch.undo()
     assert new_run(tmp_path).step == 0 and not is_finished(run.folder)
+    assert not list(run.folder.rglob("*.part"))
 
 
-def test_a_weight_that_is_no_number_is_not_saved(tmp_path):
+def test_a_folder_that_goes_away(tmp_path):
+    """As a drive that is pulled out: one sentence, wherever the run writes next."""
+    run = new_run(tmp_path)
+    run.record(1, {"l1": 0.5}, {"mill": SCENES[0][1]})
+    shutil.rmtree(run.folder)
+    for write in (run.save_checkpoint, lambda: run.record(2, {}, {"mill": SCENES[0][1]})):
+        with pytest.raises(RunError, match="cannot be written"):
+            write()
+    run.close()
+
+
+def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    run = new_run(tmp_path)
+    run.record(1, {})
+    run.save_checkpoint()
+    run.record(2, {})
+
+    def crash(source, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(weights.os, "replace", crash)
+        run.save_checkpoint()
+    assert new_run(tmp_path).step == 1
+
+
+# What is watched. Even colours, which JPEG keeps.
+
+SCENES = [(name, np.full((20, 30, 3), 0.2 * i + 0.3, "float32"),
+           np.full((20, 30, 3), 0.9, "float32"))
+          for i, name in enumerate(["mill", "old_tower", "test/0006", "unseen"])]
+
+
+def watched_run(folder, scenes=SCENES, steps=10, **options):
+    told = []
+    run = new_run(folder, replace(SETTINGS, steps=steps))
+    after = watch(run, scenes, lambda generator, hazy: hazy * 0.5, told.append, **options)
+    return run, after, told
+
+
+def test_watch_reports_at_the_right_steps(tmp_path):
+    run, after, told = watched_run(tmp_path, reports=3)
+    for n in range(1, 11):
+        after(n, {"l1": float(n)})
+    assert [h["step"] for h in run.history] == [1, 3, 6, 9, 10]
+    assert [h["l1"] for h in run.history] == [1, 2.5, 5, 8, 10], "means since the last report"
+    expected = np.mean([10 * np.log10(1 / np.mean((h * 0.5 - c) ** 2)) for _, h, c in SCENES])
+    assert run.history[0]["psnr"] == pytest.approx(expected, abs=1e-4)
+    last = told[-1]
+    assert last.history is run.history and last.done == 1 and len(last.pictures) == 3
+    assert re.fullmatch(r"step 10 of 10, [\d.]+ images/s, 0:00 left, validation [\d.]+ dB",
+                        last.status)
+    frames = load_frames(run.folder)
+    assert {name: list(steps) for name, steps in frames.items()} == {
+        name: [1, 3, 6, 9, 10] for name, *_ in SCENES[:3]}
+    for name, hazy, _ in SCENES[:3]:
+        assert np.allclose(frames[name][6], hazy * 0.5, atol=0.02)
+    assert new_run(tmp_path, run.settings).step == 10
+
+
+def test_watch_without_scenes_and_with_one(tmp_path, recwarn):
+    run, after, told = watched_run(tmp_path, scenes=[])
+    after(1, {"l1": 0.5})
+    assert run.history == [{"step": 1, "l1": 0.5}]
+    assert "validation" not in told[0].status
+    assert not [w for w in recwarn if "empty" in str(w.message)]
+    _, after, told = watched_run(tmp_path, scenes=SCENES[:1])
+    after(1, {"l1": 0.5})
+    assert "spread" not in told[0].history[0], "one picture has nothing to differ from"
+
+
+def test_large_scenes_are_shrunk(tmp_path):
+    large = np.linspace(0, 1, 3000 * 4000 * 3, dtype="float32").reshape(3000, 4000, 3)
+    run, after, told = watched_run(tmp_path, scenes=[("large", large, large * 0.5)])
+    after(1, {"l1": 0.5})
+    assert told[0].pictures[0].shape == (576, 768, 3)
+    assert told[0].history[0]["psnr"] == 100, "the truth itself, which would be infinite"
+
+
+def test_time_left(tmp_path, monkeypatch):
+    """Counted from the end of the first step, which compiles."""
+    clock = iter([10.0, 10.0, 15.97, 100.0])
+    monkeypatch.setattr(runs.time, "monotonic", lambda: next(clock))
+    _, after, told = watched_run(tmp_path, reports=10, scenes=[], steps=13)
+    for n in (1, 2, 3):
+        after(n, {"l1": 0.5})
+    # 11 steps of 5.97 s, 10 of 45 s; a batch is one image
+    assert [report.status.split(", ")[1:] for report in told] == [
+        [], ["0.2 images/s", "1:06 left"], ["0.0 images/s", "7:30 left"]]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf], ids=str)
+@pytest.mark.parametrize("step", [3, 5], ids=["between-reports", "at-a-report"])
+def test_a_diverged_run_stops(tmp_path, bad, step):
+    """It names the loss and the files, and the last good weights are back."""
+    run, after, told = watched_run(tmp_path, reports=2, pairs=PAIRS)
+    weight = run.networks[0].trainable_variables[0]
+    good = float(weight)
+    after(1, {"l1": 0.5, "adversarial": 0.7})
+    weight.assign(bad)
+    with pytest.raises(RunError) as error:
+        after(step, {"l1": 0.5, "adversarial": bad})
+    message = str(error.value)
+    (pair,) = pairs_in_batch(PAIRS, 1, step - 1, seed=0)
+    assert message.startswith(f"step {step}: NaN or infinite: adversarial, and weights with it; ")
+    assert f"made of {pair.hazy}." in message and "l1" not in message and "\n" not in message
+    assert "the weights are those of step 1 again" in message
+    assert len(run.history) == len(told) == 1 and float(weight) == good
+
+
+def test_what_is_not_finite_and_harmless_ends_no_run(tmp_path):
+    run, after, _ = watched_run(tmp_path, reports=2)
+    for n, value in enumerate([0.5, math.inf, 0.4, math.nan, 0.6], 1):
+        after(n, {"l1": value})
+    assert [h["l1"] for h in run.history] == [0.5, pytest.approx(0.5)]
+
+
+def test_a_weight_that_is_nan_is_not_saved(tmp_path):
     run = new_run(tmp_path)
     run.record(1, {})
     run.save_checkpoint()
     run.state[0].assign(math.nan)
     run.record(2, {})
-    with pytest.raises(RunError, match="^step 2: a weight is not a number any more"):
+    with pytest.raises(RunError, match="^step 2: a weight is NaN or infinite"):
         run.save_checkpoint()
     assert new_run(tmp_path).step == 1
 
 
-def test_a_reader_writes_nothing(tmp_path):
-    run = new_run(tmp_path / "runs")
-    run.record(1, {"l1": 0.5})
-    run.save_checkpoint()
-    before = files_in(tmp_path)
-    networks = toy_networks()
-    optimizers = [keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)]
-    for optimizer, network in zip(optimizers, networks, strict=True):
-        optimizer.build(network.trainable_variables)
-    reader = open_run(SETTINGS, networks, optimizers, folder=run.folder, writes=False)
-    assert reader.step == 1 and files_in(tmp_path) == before
-    missing = tmp_path / "none"
-    assert open_run(SETTINGS, networks, optimizers, folder=missing, writes=False).step == 0
-    assert not missing.exists()
+def test_a_process_that_does_not_write_only_watches_for_nan(tmp_path):
+    run, after, told = watched_run(tmp_path, reports=10)
+    run.writes = False
+    after(1, {"l1": 0.5})
+    assert not told and not run.history and not run.checkpoints()
+    run.state[0].assign(math.nan)
+    with pytest.raises(RunError, match="there is no checkpoint"):
+        after(2, {"l1": math.nan})
 
 
-def test_what_a_killed_write_left_is_cleared(tmp_path):
+def test_frames_of_scenes_with_any_name(tmp_path):
+    """As names of files and of TensorBoard's tags; and they come back as they were."""
     run = new_run(tmp_path)
-    (run.folder / "checkpoint-000004.part").write_bytes(b"half")
-    assert new_run(tmp_path).step == 0 and not list(run.folder.glob("*.part"))
-
-
-def test_frames_and_verdicts_load_again(tmp_path):
-    run = new_run(tmp_path)
-    picture, verdict = np.full((20, 30, 3), 0.4, "float32"), np.full((30, 30), 0.7, "float32")
-    for step in (1, 5):
-        run.record(step, {"l1": 0.5}, {"old_tower": picture}, {"old_tower": verdict})
-    assert list(load_frames(run.folder)["old_tower"]) == [1, 5]
-    assert np.allclose(load_frames(run.folder)["old_tower"][5], picture, atol=0.02)
-    found = load_verdicts(run.folder)["old_tower"][5]
-    assert found.shape == (30, 30) and np.allclose(found, 0.7, atol=0.003)
+    for i, name in enumerate(NAMES):
+        grey = np.full((20, 30, 3), i / len(NAMES), "float32")
+        run.record(7, {"l1": 0.5}, {name: grey}, {name: grey[..., 0]})
+    run.log.flush()
+    for found in (load_frames(run.folder), load_verdicts(run.folder)):
+        assert set(found) == set(NAMES)
+        for i, name in enumerate(NAMES):
+            assert abs(found[name][7].mean() - i / len(NAMES)) < 0.02, name
     assert load_verdicts(tmp_path) == load_frames(tmp_path) == {}
+
+
+def test_the_shipped_frames_load():
+    folder = env.SAMPLE_DATA / "weights" / "pix2pix"
+    frames, verdicts = load_frames(folder), load_verdicts(folder)
+    assert set(frames) == set(verdicts) == {"carcassonne", "great-pyramid", "mont-st-michel"}
+    assert verdicts["carcassonne"][60].shape == (30, 30)
+
+
+def test_tensorboard_gets_the_numbers(tmp_path):
+    run, after, _ = watched_run(tmp_path, reports=5)
+    for n in range(1, 8):
+        after(n, {"l1": 0.1})
+    run.close()
+    events = [value.tag for path in (run.folder / "logs").glob("events*")
+              for event in tf.compat.v1.train.summary_iterator(str(path))
+              for value in event.summary.value]
+    assert events.count("psnr") == events.count("l1") == 4

@@ -2,22 +2,26 @@
 
 import math
 from dataclasses import replace
+from itertools import islice
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers import env, models, training
+from helpers import env, models
+from helpers.images import ImageError
 from helpers.pairs import find_pairs
+from helpers.runs import gradient_lengths
 from helpers.training import (
     LinearDecay,
     Settings,
     build,
     compile_step,
     distribute_batches,
+    l1_step,
+    pix2pix_step,
     train,
-    train_step,
     update_average,
 )
 from helpers.weights import RunError
@@ -70,7 +74,7 @@ def test_step_by_hand(l1):
     networks = toy_networks(g, d)
     optimizers = keras.optimizers.SGD(0.1), keras.optimizers.SGD(2.0)
     hazy, clear = (tf.fill((1, 1, 1, 1), v) for v in (x, y))
-    losses = train_step(networks, optimizers, hazy, clear, l1=l1)
+    losses, (real, made) = pix2pix_step(networks, optimizers, hazy, clear, l1=l1)
 
     fake = g * x
     d_loss = (-math.log(sigmoid(d * y)) - math.log(1 - sigmoid(d * fake))) / 2
@@ -79,10 +83,7 @@ def test_step_by_hand(l1):
     assert abs(g_loss + math.log(sigmoid(d * fake))) > 0.01, "old and new d must differ visibly"
     new_g = g - 0.1 * (-(1 - sigmoid(new_d * fake)) * new_d * x + l1 * x)
 
-    assert float(losses["d_gradient"]) == pytest.approx(abs(new_d - d) / 2.0, rel=1e-5)
-    assert float(losses["g_gradient"]) == pytest.approx(abs(new_g - g) / 0.1, rel=1e-5)
-    # A logit above 0 says «real»: d·y < 0 is wrong of the real one, d·fake > 0 of the fake one.
-    assert (float(losses["real_right"]), float(losses["fake_right"])) == (0, 0)
+    assert (real.numpy().item(), made.numpy().item()) == pytest.approx((d * y, d * fake), rel=1e-5)
     found_g, found_d = (float(n.trainable_variables[0]) for n in networks)
     assert float(losses["discriminator"]) == pytest.approx(d_loss, rel=1e-5)
     assert float(losses["adversarial"]) == pytest.approx(g_loss, rel=1e-5)
@@ -110,8 +111,6 @@ def networks():
     return networks, optimizers
 
 
-BOTH = {"discriminator", "adversarial", "l1", "d_gradient", "g_gradient", "real_right",
-        "fake_right"}
 HAZY, CLEAR = uniform(0, 1, 256, 256, 3), uniform(1, 1, 256, 256, 3)
 
 
@@ -120,7 +119,7 @@ def test_order_of_a_step(networks):
     (generator, discriminator), optimizers = networks
     notes = []
     watched = Watched(generator, "generator", notes), Watched(discriminator, "discriminator", notes)
-    train_step(watched, optimizers, HAZY, CLEAR)
+    pix2pix_step(watched, optimizers, HAZY, CLEAR)
     assert [name for name, _, _ in notes] == ["generator"] + 3 * ["discriminator"]
     assert {training for _, training, _ in notes} == {True}
     real, fake, again = (weights for name, _, weights in notes if name == "discriminator")
@@ -129,43 +128,26 @@ def test_order_of_a_step(networks):
     assert all(map(np.array_equal, again, [np.array(v) for v in discriminator.trainable_variables]))
 
 
-@pytest.mark.parametrize(
-    "adversarial, l1, generator_moves, discriminator_moves, names",
-    [
-        (True, 100.0, True, True, BOTH),
-        (True, 0.0, True, True, BOTH),
-        (False, 100.0, True, False, {"l1", "g_gradient"}),
-        (False, 0.0, False, False, {"l1", "g_gradient"}),
-    ],
-    ids=["both", "adversarial-only", "l1-only", "nothing"],
-)
-def test_switches(networks, adversarial, l1, generator_moves, discriminator_moves, names):
+@pytest.mark.parametrize("step", [pix2pix_step, l1_step])
+def test_what_a_step_moves(networks, step):
+    """Every weight of what learns; batch statistics wherever a network runs in training mode."""
     (generator, discriminator), optimizers = networks
     before = values(generator), values(discriminator)
-    losses = train_step((generator, discriminator), optimizers, HAZY, CLEAR, adversarial, l1)
-    assert set(losses) == names
-    assert moved(before[0], generator) is generator_moves
-    assert moved(before[1], discriminator) is discriminator_moves
-    # Batch statistics follow whenever a network runs in training mode, and only then.
-    assert moved(before[0], generator, trainable=False)
-    assert moved(before[1], discriminator, trainable=False) is adversarial
-
-
-def test_every_weight_of_both_networks_learns(networks):
-    (generator, discriminator), optimizers = networks
-    before = [[np.array(w) for w in n.trainable_variables] for n in (generator, discriminator)]
-    train_step((generator, discriminator), optimizers, HAZY, CLEAR)
+    losses, logits = step((generator, discriminator), optimizers, HAZY, CLEAR)
+    adversarial = step is pix2pix_step
+    assert set(losses) == ({"discriminator", "adversarial", "l1"} if adversarial else {"l1"})
+    assert [x.shape for x in logits] == ([(1, 30, 30, 1)] * 2 if adversarial else [])
     for old, network in zip(before, (generator, discriminator), strict=True):
-        still = [w.path for a, w in zip(old, network.trainable_variables, strict=True)
-                 if np.array_equal(a, w)]
-        assert still == []
+        still = [v.path for a, v in zip(old, network.variables, strict=True)
+                 if np.array_equal(a, v) and "seed" not in v.path]
+        learns = adversarial or network is generator
+        assert len(still) == (0 if learns else len([v for v in old if v.dtype == "float32"]))
 
 
 def test_a_few_steps_lower_the_l1_loss():
-    (_, *both), optimizers = build(replace(SETTINGS, learning_rate=0.01))  # fifty times the usual
+    (_, *both), optimizers = build(replace(SETTINGS, learning_rate=0.01))  # five times the usual
     hazy = tf.fill((1, 256, 256, 3), 0.5)
-    losses = [float(train_step(both, optimizers, hazy, -hazy, adversarial=False)["l1"])
-              for _ in range(8)]
+    losses = [float(l1_step(both, optimizers, hazy, -hazy)[0]["l1"]) for _ in range(8)]
     assert losses[-1] < losses[0] * 0.8
 
 
@@ -190,28 +172,55 @@ def test_build_repeats_and_follows_the_seed():
     for i in (0, 1, 2):
         assert not moved(values(one[i]), same[i])
         assert moved(values(one[i]), other[i])
+    assert all(map(np.array_equal, one[0].get_weights(), one[1].get_weights())), "the average"
+
+
+@pytest.mark.parametrize("wrong, sentence", [
+    ({"size": 128}, "size 128: it must be a multiple of 256, which the U-Net halves 8 times."),
+    ({"size": 300}, "size 300: it must be a multiple of 256"), ({"size": 0}, "size 0: it must be"),
+    ({"seed": -1}, "seed -1: it must be a whole number from 0 to 4294967295."),
+    ({"dropout": 1.5}, "dropout 1.5: it must be at least 0 and less than 1."),
+    ({"dropout": -0.1}, "dropout -0.1"), ({"batch": 0}, "batch 0: it must be at least 1."),
+    ({"width": -4}, "width -4"), ({"steps": 0}, "steps 0"), ({"name": "a/b"}, "name a/b"),
+    ({"precision": "mixed_float16"}, "it must be float32 or mixed_bfloat16."),
+    ({"schedule": "none"}, "schedule none: it must be linear or cosine."),
+], ids=str)
+def test_settings_that_no_run_can_have(wrong, sentence):
+    with pytest.raises(ValueError) as error:
+        replace(SETTINGS, **wrong)
+    assert sentence in str(error.value) and "\n" not in str(error.value)
 
 
 def test_build_follows_the_switches():
     (_, generator, discriminator), optimizers = build(SETTINGS)
-    (_, cut, blind), _ = build(replace(SETTINGS, skips=False, conditional=False))
-    assert cut.count_params() < generator.count_params()
+    switched = replace(SETTINGS, skips=False, conditional=False, classic=True, schedule="cosine")
+    (_, without, blind), others = build(switched)
+    assert without.count_params() < generator.count_params()
     assert blind.count_params() < discriminator.count_params()
     assert [float(o.beta_1) for o in optimizers] == [0.5, 0.5]
+    assert generator.layers[-1].name.startswith("add")
+    assert not without.layers[-1].name.startswith("add")
+    for adam, at_first, half_way in ((optimizers[0], 2e-3, 2e-3), (others[0], 2e-3, 1e-3)):
+        found = [float(adam._learning_rate(step)) for step in (0, 5)]
+        assert found == pytest.approx([at_first, half_way])
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_build_sets_and_resets_the_policy(precision):
-    (_, generator, discriminator), optimizers = build(replace(SETTINGS, precision=precision))
+@pytest.mark.parametrize("own", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_build_leaves_the_policy_as_it_was(precision, own):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(own)
+    try:
+        (_, generator, discriminator), _ = build(replace(SETTINGS, precision=precision))
+        assert keras.config.dtype_policy().name == own
+    finally:
+        keras.config.set_dtype_policy(before)
     compute = precision.removeprefix("mixed_")
     assert generator.layers[1].compute_dtype == discriminator.layers[3].compute_dtype == compute
-    assert keras.config.dtype_policy().name == "float32"
-    scaled = isinstance(optimizers[0], keras.optimizers.LossScaleOptimizer)
-    assert scaled is (precision == "mixed_float16")
 
 
 def test_settings_say_how_to_build_the_generator():
-    for settings in (SETTINGS, replace(SETTINGS, width=8, skips=False)):
+    for settings in (SETTINGS, replace(SETTINGS, width=8, skips=False, classic=True)):
         architecture = settings.architecture
         network = getattr(models, architecture.pop("network"))(**architecture)
         shapes = [v.shape for v in build(settings)[0][0].variables]
@@ -231,23 +240,13 @@ def average_after(values, decay=0.99, start=0.0):
 
 
 def test_the_average_by_hand():
-    """Far from the start: 0.99 of the old mean and 0.01 of the new value."""
+    """Far from the start: 0.99 of the old mean and 0.01 of the new value; at first it is short."""
     average, generator = toy_networks(2.0)[0], toy_networks(5.0)[0]
     update_average(average, generator, 0.99, 100_000)
     assert float(average.trainable_variables[0]) == pytest.approx(0.99 * 2 + 0.01 * 5)
-
-
-def test_the_average_warms_up():
-    """It forgets its own start soon, and never remembers longer than it is told to."""
     assert average_after([1.0], start=-7.0) == pytest.approx(0.1 * -7 + 0.9)
     assert abs(average_after([1.0] * 10, start=-7.0) - 1) < 1e-3
-    assert abs((1 - 0.99**10) * 8 - 8) > 7, "without the warm-up"
     assert average_after([0.0] * 500 + [1.0] * 50, decay=0.9) == pytest.approx(1 - 0.9**50)
-
-
-def test_the_average_is_calmer_than_the_weights():
-    noise = 3 + np.random.default_rng(0).standard_normal(1000)
-    assert abs(average_after(noise.tolist()) - 3) < 0.3
 
 
 def test_the_average_takes_all_weights_and_leaves_the_generator(networks):
@@ -263,47 +262,49 @@ def test_the_average_takes_all_weights_and_leaves_the_generator(networks):
         assert np.array_equal(mean, value), mean.path
 
 
-def test_the_average_in_a_compiled_step():
-    average, generator = toy_networks(0.0)[0], toy_networks(1.0)[0]
-    compiled = tf.function(lambda step: update_average(average, generator, 0.99, step))
-    for step in range(3):
-        compiled(tf.constant(step))
-    assert float(average.trainable_variables[0]) == pytest.approx(average_after([1.0] * 3))
+def test_the_compiled_step():
+    """The step, what is derived from its logits, and the average: every step at first."""
+    hazy, clear = (tf.fill((1, 1, 1, 1), v) for v in (0.8, -0.6))
+    networks, optimizers = toy_networks(), [keras.optimizers.SGD(1e-3) for _ in range(2)]
+    for optimizer, network in zip(optimizers, networks, strict=True):
+        optimizer.build(network.trainable_variables)
+    average = toy_networks()[0]
+    step = compile_step(pix2pix_step, (average, *networks), optimizers, SETTINGS,
+                        tf.distribute.get_strategy(), every=3)
+    others = keras.optimizers.SGD(), keras.optimizers.SGD()
+    losses, _ = pix2pix_step(toy_networks(), others, hazy, clear)
+    numbers, changed = None, []
+    for _ in range(7):
+        before = values(average)
+        numbers = numbers or step(hazy, clear)
+        step(hazy, clear)
+        changed.append(moved(before, average))
+    assert changed == [True, True, False, False, True, False, False], "steps 1 and 2, 3 to 8"
+    assert float(numbers["l1"]) == pytest.approx(float(losses["l1"]))
+    # A logit above 0 says "real": d·clear < 0 is wrong of the real one, d·fake > 0 of the fake one.
+    assert (float(numbers["real_right"]), float(numbers["fake_right"])) == (0, 0)
 
 
-def test_build_starts_the_average_at_the_generator():
-    (average, generator, _), _ = build(SETTINGS)
-    assert all(map(np.array_equal, average.get_weights(), generator.get_weights()))
+def test_averaging_every_tenth_step_is_nearly_the_same():
+    """The tenth power of the decay: a mean over as many steps."""
+    weights = np.cumsum(np.random.default_rng(0).standard_normal(700)) / 10
+    every = average_after(weights.tolist())
+    average, generator = toy_networks(0.0)[0], toy_networks()[0]
+    for step in range(10, 701, 10):
+        generator.trainable_variables[0].assign(weights[step - 1])
+        update_average(average, generator, 0.99**10, step / 10)
+    assert abs(float(average.trainable_variables[0]) - every) < 0.2 * np.std(weights)
 
 
-def test_fused_adam_is_keras_adam():
-    """Ten steps of both on the same gradients: the same weights, up to rounding."""
-    rng, weights = np.random.default_rng(0), []
-    gradients = (rng.standard_normal((10, 5)) * 10.0 ** -np.arange(5)).astype("float32")
-    for kind in (keras.optimizers.Adam, training.Adam):
-        variable = keras.Variable(np.ones(5, "float32"))
-        optimizer = kind(LinearDecay(0.1, 10), beta_1=0.5)
+def test_lengths_of_gradients_from_adam():
+    variable = keras.Variable(np.zeros(2, "float32"))
+    adams = [keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1), keras.optimizers.SGD(0.1)]
+    for optimizer in adams:
         optimizer.build([variable])
-        for gradient in gradients:
-            optimizer.apply([tf.constant(gradient)], [variable])
-        weights.append(np.array(variable))
-        assert int(optimizer.iterations) == 10
-    assert np.allclose(*weights, rtol=1e-6) and np.abs(weights[0] - 1).min() > 0.03
-
-
-def test_the_compiled_step_is_the_step_and_the_average():
-    settings = replace(SETTINGS, dropout=0.0)
-    plain, compiled = build(settings), build(settings)
-    strategy = tf.distribute.get_strategy()
-    step = compile_step(train_step, *compiled, settings, strategy)
-    one = train_step(plain[0][1:], plain[1], HAZY, CLEAR)
-    two = step(HAZY, CLEAR)
-    assert set(one) == set(two)
-    assert float(one["l1"]) == pytest.approx(float(two["l1"]), rel=1e-5)
-    average, generator, _ = compiled[0]
-    update_average(plain[0][0], plain[0][1], settings.decay, 1)
-    assert np.allclose(average.get_weights()[0], plain[0][0].get_weights()[0], rtol=1e-3, atol=1e-5)
-    assert not np.array_equal(average.get_weights()[0], generator.get_weights()[0])
+    for _ in range(3):
+        adams[0].apply([tf.constant([3.0, 4.0])], [variable])
+    found = gradient_lengths(adams, "abc")
+    assert found == {"a": pytest.approx(5, rel=1e-4)}, "the second took no step, SGD keeps nothing"
 
 
 class Devices:
@@ -317,16 +318,25 @@ class Devices:
 
 
 def test_devices_share_a_batch(sample_pairs):
-    settings = replace(SETTINGS, batch=4, size=32)
+    settings = replace(SETTINGS, batch=4)
     whole = distribute_batches(tf.distribute.get_strategy(), sample_pairs, settings, start=3)
     half = distribute_batches(Devices(2), sample_pairs, settings, start=3)
-    for (hazy, _), (part, _) in zip(whole.take(2), half.take(2), strict=True):
+    for (hazy, _), (part, _) in zip(islice(whole, 2), islice(half, 2), strict=True):
         assert np.array_equal(hazy[2:], part), "the second of two machines gets the second half"
 
 
 def test_a_batch_that_cannot_be_shared(sample_pairs):
     with pytest.raises(RunError, match="^batch 4: 3 devices cannot share it evenly.$"):
         distribute_batches(Devices(3), sample_pairs, replace(SETTINGS, batch=4))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, sample_pairs):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    pairs = [replace(sample_pairs[0], hazy=bad)]
+    with pytest.raises(ImageError) as error:
+        next(iter(distribute_batches(tf.distribute.get_strategy(), pairs, SETTINGS)))
+    assert str(error.value).startswith(f"{bad}") and "\n" not in str(error.value)
 
 
 @pytest.fixture(scope="module")
