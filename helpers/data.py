@@ -14,8 +14,6 @@ import tensorflow as tf
 
 from helpers.images import ImageError, open_image, shrink, to_pixels, to_rgb
 
-MEMORY = 500_000_000  # bytes of decoded pairs that training_batches keeps
-
 
 def load_pair(pair, within=None):
     """Read both images of a :class:`helpers.pairs.Pair`: (hazy, clear), RGB in [0, 1], one shape.
@@ -146,7 +144,7 @@ def keep(read, memory):
     return read_once
 
 
-def training_batches(pairs, batch, size=256, seed=0, start=0, shard=(1, 0), memory=MEMORY):
+def training_batches(pairs, batch, size=256, seed=0, start=0, shard=(1, 0), memory=500_000_000):
     """Endless ``tf.data.Dataset`` of (hazy, clear), each float32 (batch, size, size, 3) in [-1, 1].
 
     Batch n is a function of (``pairs``, ``seed``, n) alone: the order within an epoch is permuted

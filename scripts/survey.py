@@ -1,171 +1,181 @@
-"""The report on a folder of pairs, before training: what is there, and what would ruin a run.
+"""Look at a folder of pairs before training on it: what is there, and what would ruin a run.
 
-``python scripts/survey.py FOLDER`` prints it. Taught in notebook 01.
+    python scripts/survey.py FOLDER
+
+Exit status: 0 nothing wrong, 1 with warnings, 2 without pairs or with wrong arguments. Notebook 01.
 """
 
 import argparse
+import os
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from helpers.checkup import BELONGS, correlations, fine_structure, pair_problem
-from helpers.data import in_parallel, load_pair
-from helpers.images import ImageError, image_size, to_uint8
-from helpers.pairs import PairError, report, scan, split_by_scene
-from helpers.viz import contact_sheet, evenly
+from helpers import env
+from helpers.images import ImageError, to_uint8
+from helpers.pairs import MAP, PairError, report, scan, split_by_scene
 
-SIDE = 512  # pixels of the long side at which two images are laid over each other
+# What needs TensorFlow is imported late: that takes seconds, and is not needed to say that an
+# argument is wrong.
 
-
-@dataclass(frozen=True)
-class Survey:
-    """What :func:`survey` found: ``pairs``, orphans, ``text``, and ``warnings`` (sentences)."""
-
-    pairs: list
-    hazy_orphans: list
-    clear_orphans: list
-    text: str
-    warnings: list
-
-    def __str__(self):
-        warnings = [f"WARNING: {warning}" for warning in self.warnings]
-        return "\n".join([self.text, *(warnings or ["Nothing found that would ruin a run."])])
+SIDE = 512  # pixels of the long side at which the two images of a pair are compared
 
 
-def survey(root, hazy_on="left", checked=200):
-    """Look at a folder of pairs before training on it: a :class:`Survey`, to be printed.
+def _options(arguments):
+    """The command line's options; a wrong one ends the program with status 2 and one sentence."""
+    parser = argparse.ArgumentParser("survey.py", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", metavar="FOLDER", type=Path)
+    parser.add_argument("--hazy-on", choices=("left", "right"), default="left",
+                        help="half of an image that holds both side by side")
+    parser.add_argument("--checked", metavar="N", type=int, default=200,
+                        help="compare the images of so many pairs (all are read); default: 200")
+    parser.add_argument("--sheet", metavar="FILE", type=Path, help="write eight pairs as a picture")
+    options = parser.parse_args(arguments)
+    problem = None
+    if not options.folder.is_dir():
+        problem = f"{options.folder}: no such folder; check the path."
+    elif options.checked < 1:
+        problem = f"--checked {options.checked}: give 1 or more."
+    elif options.sheet and options.sheet.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
+        problem = f"--sheet {options.sheet}: end the name with .jpg, .png or .webp."
+    elif options.sheet and not options.sheet.absolute().parent.is_dir():
+        problem = f"--sheet {options.sheet}: no such folder; make it first."
+    if problem:
+        parser.exit(2, problem + "\n")
+    return options
 
-    Counts pairs, scenes, sizes and orphans, and says how :func:`helpers.pairs.split_by_scene` would
-    split them. Up to ``checked`` pairs, evenly chosen, are decoded and compared: misaligned by more
-    than 1/500 of the long side, mirrored, strangers, identical, swapped, unusable; and whether
-    training and validation show the same view (another view of the same place is not found).
-    ``hazy_on`` as in :func:`helpers.pairs.find_pairs`. Raises :class:`helpers.pairs.PairError`
-    when there are no pairs. Notebook 01.
-    """
-    found = scan(root, hazy_on)
+
+def some(texts, most=3):
+    """The first few of several texts, in one line."""
+    return "; ".join(map(str, texts[:most])) + ("; ..." if len(texts) > most else "")
+
+
+def overview(root, found):
+    """Lines that say what files there are, without opening them, and warnings about that."""
     layouts = Counter(pair.layout for pair in found.pairs)
-    lines = [f"{root}: {report(found.pairs)}",
+    lines = [f"{root.resolve().name}: {report(found.pairs)}",
              "names as in: " + ", ".join(f"{name} ({n} pairs)" for name, n in layouts.items())]
-    for side in ("hazy", "clear"):
-        orphans = getattr(found, f"{side}_orphans")
-        names = ", ".join(p.name for p in orphans[:3]) + (", …" if len(orphans) > 3 else "")
-        lines.append(f"{side} images without a partner: {len(orphans)}"
-                     + (f" ({names})" if orphans else ""))
-    sizes, cut, problems = _sizes(found.pairs)
-    lines.append("sizes: " + ", ".join(f"{w}×{h} ({n})" for (w, h), n in sizes.most_common(5))
-                 + (f", and {len(sizes) - 5} more" if len(sizes) > 5 else ""))
-    if cut:
-        lines.append(f"a clear image of {cut} pairs is larger, and is cut in the centre")
-    chosen = evenly([p for p in found.pairs if p not in problems], checked)
-    kinds, swapped = _compare(chosen, problems)
-    lines.append(f"compared: {len(chosen)} of {len(found.pairs)} pairs")
-    warnings = [f"{kind}, {len(texts)} of the pairs: " + "; ".join(texts[:3])
-                + ("; …" if len(texts) > 3 else "") + "." for kind, texts in kinds.items()]
-    if swapped:
-        warnings.append("swapped: the hazy images have more contrast than the clear ones; exchange "
-                        "the folders, or say hazy_on='right' for images side by side.")
+    for side, orphans in (("hazy", found.hazy_orphans), ("clear", found.clear_orphans)):
+        names = f" ({some([path.name for path in orphans])})" if orphans else ""
+        lines.append(f"{side} images without a partner: {len(orphans)}{names}")
+    warnings = []
     if found.hazy_orphans:
         warnings.append(f"orphans: {len(found.hazy_orphans)} hazy images have no clear one; "
                         "training refuses the folder until they are moved away.")
-    if len({p.scene for p in found.pairs}) > 1:
-        training, held = split_by_scene(found.pairs)
-        lines += [f"to train on: {report(training)}", f"held back:   {report(held)}"]
-        warnings += _leaks(training, held, problems, checked)
-    else:
-        warnings.append("one scene: nothing can be held back to validate on; add other places.")
-    return Survey(*(getattr(found, name) for name in ("pairs", "hazy_orphans", "clear_orphans")),
-                  "\n".join(lines), warnings)
+    reasons = {}
+    for path, reason in found.unused:
+        reasons.setdefault(reason, []).append(path.relative_to(root).as_posix())
+    for reason, paths in reasons.items():
+        text = f"not used, {len(paths)}: {some(paths)}: {reason}."
+        (lines if reason == MAP else warnings).append(text)
+    return lines, warnings
+
+
+def compare(pairs, checked):
+    """Read all pairs and compare up to ``checked``: (usable pairs, lines, warnings)."""
+    import numpy as np
+
+    from helpers.checkup import excess_contrast, pair_problem
+    from helpers.data import in_parallel, open_pair
+    from helpers.images import to_rgb
+    from helpers.viz import evenly
+
+    chosen = set(evenly(pairs, checked))
+
+    def look(pair):
+        try:
+            images = open_pair(pair, within=(SIDE, SIDE))
+        except ImageError as error:
+            return pair, None, ("unusable", str(error).rstrip(".")), None
+        sizes = [image.info["size"] for image in images]
+        if pair not in chosen:
+            return pair, sizes, None, None
+        hazy, clear = map(to_rgb, images)
+        kind, text = pair_problem(hazy, clear) or (None, None)
+        problem = kind and (kind, f"{pair.hazy} and {pair.clear.name}: {text}")
+        return pair, sizes, problem, excess_contrast(hazy, clear)
+
+    usable, seen, problems, contrast, larger = [], Counter(), {}, [], 0
+    for pair, sizes, problem, excess in in_parallel(look, _bar(pairs, "reading")):
+        if sizes:
+            usable.append(pair)
+            seen[sizes[0]] += 1
+            larger += sizes[0] != sizes[1]
+        if problem:
+            problems.setdefault(problem[0], []).append(problem[1])
+        if excess is not None:
+            contrast.append(excess)
+    common = [f"{width}×{height} ({n})" for (width, height), n in seen.most_common(5)]
+    more = f", and {len(seen) - 5} more" if len(seen) > 5 else ""
+    lines = [f"sizes: {', '.join(common)}{more}"]
+    if larger:
+        lines.append(f"the clear image of {larger} pairs is larger, and is cropped in the centre")
+    lines.append(f"read: {len(usable)} of {len(pairs)} pairs; compared: {len(contrast)}")
+    warnings = [f"{kind}, {len(texts)} of the pairs: {some(texts)}."
+                for kind, texts in problems.items()]
+    if contrast and np.median(contrast) > 5e-5:
+        warnings.append("swapped: the hazy images have more contrast than the clear ones; exchange "
+                        "the folders, or say --hazy-on right for images side by side.")
+    return usable, lines, warnings
+
+
+def split(pairs, usable, checked):
+    """How training would split the pairs, and a warning if both parts show the same view."""
+    import numpy as np
+
+    from helpers.checkup import BELONGS, correlations, fine_structure
+    from helpers.data import in_parallel, load_pair
+    from helpers.viz import evenly
+
+    try:
+        parts = split_by_scene(pairs)
+    except PairError as error:
+        return [], [f"no split: {error}"]
+    lines = [f"{name} {report(part)}"
+             for name, part in zip(("to train on:", "held back:  "), parts, strict=True)]
+    views = []
+    for part in parts:
+        firsts = {pair.scene: pair for pair in part if pair in usable}
+        seen = evenly(list(firsts.values()), checked)
+        details = in_parallel(
+            lambda pair: fine_structure(load_pair(pair, within=(256, 256))[1]), _bar(seen, "views"))
+        views.append([(pair.clear, detail) for pair, detail in zip(seen, details, strict=True)
+                      if np.ptp(detail) > 1e-3])
+    same = [f"{one} and {other}" for other, theirs in views[1] for one, ours in views[0]
+            if one != other and correlations(ours, theirs).max() > 1.4 * BELONGS]
+    return lines, [f"the same view in training and validation, {len(same)} times: {some(same)}; "
+                   "give them to one side."] if same else []
 
 
 def _bar(items, text):
     return tqdm(items, text, disable=None, leave=False, delay=1)  # none outside a terminal
 
 
-def _sizes(pairs):
-    """(how often each hazy size is there, larger clear images, {pair: problem} if unusable)."""
-    def sizes(pair):
-        try:
-            return pair, image_size(pair.hazy), image_size(pair.clear)
-        except ImageError as error:
-            return pair, None, str(error)
-
-    seen = list(in_parallel(sizes, _bar(pairs, "sizes")))
-    cut = sum(pair.cut == "centre" and hazy is not None and hazy != clear
-              for pair, hazy, clear in seen)
-    return (Counter(hazy for _, hazy, _ in seen if hazy), cut,
-            {pair: problem for pair, hazy, problem in seen if not hazy})
-
-
-def _compare(pairs, problems):
-    """({kind of problem: [text]}, whether hazy and clear seem swapped); adds to ``problems``."""
-    def look(pair):
-        try:
-            hazy, clear = load_pair(pair, frame=(SIDE, SIDE))
-        except ImageError as error:
-            return pair, ("unusable", str(error).rstrip(".")), None
-        contrast = [np.abs(np.diff(image, axis=1)).mean() for image in (hazy, clear)]
-        return pair, pair_problem(hazy, clear), contrast[0] - contrast[1]
-
-    kinds, excess = {}, []
-    for text in problems.values():
-        kinds.setdefault("unusable", []).append(text.rstrip("."))
-    for pair, problem, more in in_parallel(look, _bar(pairs, "pairs")):
-        if more is not None:
-            excess.append(more)
-        if problem:
-            kind, text = problem
-            kinds.setdefault(kind, []).append(
-                text if kind == "unusable" else f"{pair.hazy} and {pair.clear.name}: {text}")
-            if kind == "unusable":
-                problems[pair] = text
-    return kinds, bool(excess) and np.median(excess) > 1e-4
-
-
-def _leaks(training, held, problems, checked):
-    """A warning if clear images on the two sides of the split show the same view."""
-    def structure(pair):
-        try:
-            return pair, fine_structure(load_pair(pair, frame=(256, 256))[1])
-        except ImageError:
-            return pair, np.zeros((64, 64), "float32")
-
-    sides = []
-    for pairs in (training, held):
-        firsts = {pair.scene: pair for pair in pairs if pair not in problems}
-        seen = in_parallel(structure, _bar(evenly(list(firsts.values()), checked), "scenes"))
-        sides.append([(pair, s) for pair, s in seen if np.ptp(s) > 1e-3])
-    same = [f"{one.clear} and {other.clear}" for other, s in sides[1] for one, r in sides[0]
-            if one.clear != other.clear and correlations(r, s).max() > 1.2 * BELONGS]
-    if not same:
-        return []
-    return [f"the same scene in training and validation, {len(same)} times: " + "; ".join(same[:3])
-            + ("; …" if len(same) > 3 else "") + "; give them to one side."]
-
-
 def main(arguments=None):
-    """The command line; returns the exit status: 0, 1 with warnings, 2 without pairs."""
-    parser = argparse.ArgumentParser("survey.py", description=main.__doc__)
-    parser.add_argument("folder", metavar="FOLDER", type=Path)
-    parser.add_argument("--hazy-on", choices=("left", "right"), default="left",
-                        help="half of an image that holds both side by side")
-    parser.add_argument("--checked", type=int, default=200, help="pairs to compare; default: 200")
-    parser.add_argument("--sheet", metavar="FILE", type=Path, help="write eight pairs as a picture")
-    options = parser.parse_args(arguments)
+    """Print the report; returns the exit status."""
+    options = _options(arguments)
     try:
-        found = survey(options.folder, options.hazy_on, max(1, options.checked))
-        print(found)
+        found = scan(options.folder, options.hazy_on)
+        lines, warnings = overview(options.folder, found)
+        env.import_tensorflow()
+        usable, *compared = compare(found.pairs, options.checked)
+        for more in (compared, split(found.pairs, set(usable), options.checked)):
+            lines += more[0]
+            warnings += more[1]
+        lines += [f"WARNING: {text}" for text in warnings]
+        lines += [] if warnings else ["Nothing found that would ruin a run."]
+        print("\n".join(lines).replace(f"{options.folder}{os.sep}", ""))  # below that folder
         if options.sheet:
-            sheet = to_uint8(contact_sheet(found.pairs))
-            Image.fromarray(sheet).save(options.sheet)
+            from helpers.viz import contact_sheet
+
+            Image.fromarray(to_uint8(contact_sheet(found.pairs))).save(options.sheet)
     except (ImageError, OSError, PairError) as error:
         print(error, file=sys.stderr)
         return 2
-    return int(bool(found.warnings))
+    return int(bool(warnings))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
-"""helpers.survey: what the report says, and that it finds what would ruin a run, and only that."""
+"""scripts/survey.py: that it finds what would ruin a run, only that, and says it in a sentence."""
 
+import os
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import survey
 from PIL import Image
-from survey import main, survey
 
 from helpers import env
-from helpers.checkup import CERTAIN, pair_problem, phase_shift
+from helpers.checkup import pair_problem
 from helpers.data import load_pair
-from helpers.images import ImageError
-from helpers.pairs import PairError, find_pairs
-from helpers.viz import contact_sheet
+from helpers.pairs import find_pairs
 
 SAMPLES = env.SAMPLE_DATA / "validation"
 
@@ -35,173 +34,169 @@ def folder(tmp_path):
     return tmp_path
 
 
-def kinds(found):
-    return [warning.split(",")[0].split(":")[0] for warning in found.warnings]
+def run(capsys, *arguments):
+    """(exit status, what was printed, the kinds of the warnings) of the command."""
+    status = survey.main([str(argument) for argument in arguments])
+    said, complaint = capsys.readouterr()
+    assert complaint == "" and status == ("WARNING" in said)
+    warnings = [line.removeprefix("WARNING: ") for line in said.split("\n") if "WARNING" in line]
+    return said, [warning.split(",")[0].split(":")[0] for warning in warnings]
 
 
-@pytest.mark.parametrize("moved", [(0, 0), (3, 0), (0, -7), (20, 12), (-40, 25)], ids=str)
-def test_phase_shift(scenes, moved):
+# The check of one pair.
+
+
+@pytest.mark.parametrize("moved", [(0, 0), (2, 0), (0, -7), (20, 12), (-40, 25)], ids=str)
+@pytest.mark.parametrize("part", [slice(None), slice(256)], ids=["whole", "crop"])
+def test_a_shift_is_found(scenes, moved, part):
     down, right = moved
     for hazy, clear in scenes:
         height, width = hazy.shape[:2]
         one = hazy[max(0, -down):height - max(0, down), max(0, -right):width - max(0, right)]
         other = clear[max(0, down):, max(0, right):][:one.shape[0], :one.shape[1]]
-        other = other[:height - abs(down), :width - abs(right)]
-        found = phase_shift(one, other)
-        assert found[:2] == moved and found[2] > CERTAIN
+        problem = pair_problem(one[part, part], other[part, part])
+        if moved == (0, 0):
+            assert problem is None
+            continue
+        rows = f"{abs(down)} rows {'below' if down > 0 else 'above'}"
+        columns = f"{abs(right)} columns {'right' if right > 0 else 'left'} of"
+        where = " and ".join(word for n, word in zip(moved, (rows, columns), strict=True) if n)
+        assert problem == ("one-sided", f"the same scene, but hazy lies {where} clear")
 
 
-def test_pairs_that_are_right_have_no_problem(scenes):
-    assert [pair_problem(*pair) for pair in scenes] == [None] * len(scenes)
-
-
-def test_pairs_that_are_wrong(scenes):
-    hazy, clear = scenes[0]
-    assert pair_problem(clear, clear)[0] == "identical"
-    kind, text = pair_problem(hazy[6:], clear[:-6])
-    assert (kind, text) == ("misaligned", f"moved by {-600 / (len(hazy) - 6):.1f} % down, 0.0 % to "
-                            "the right")
-    assert pair_problem(hazy, clear[:, ::-1]) == ("misaligned", "one of the two is mirrored")
-    sides = [min(x) for x in zip(hazy.shape, scenes[3][1].shape, strict=True)]
-    stranger = scenes[3][1][:sides[0], :sides[1]]
-    assert pair_problem(hazy[:sides[0], :sides[1]], stranger)[1] == "they do not show the same view"
-    flat = np.full_like(clear, 0.5)
+def test_other_pairs_that_are_wrong(scenes):
+    for n, (hazy, clear) in enumerate(scenes):
+        assert pair_problem(clear, clear)[0] == "identical"
+        assert pair_problem(hazy, clear[:, ::-1]) == ("one-sided", "one of the two is mirrored")
+        other = scenes[n - 1][1]
+        height, width, _ = (min(sides) for sides in zip(hazy.shape, other.shape, strict=True))
+        problem = pair_problem(hazy[:height, :width], other[:height, :width])
+        assert problem[0] == "strangers"
+    flat = np.full((64, 64, 3), 0.5, "float32")
     assert pair_problem(flat, flat * 0.9) is None, "nothing to compare"
+    assert pair_problem(flat[:1, :1], flat[:1, :1] * 0.9) is None
 
 
-def test_nothing_is_said_against_the_sample_data():
-    found = survey(env.SAMPLE_DATA / "train")
-    assert found.warnings == []
-    assert str(found) == f"""\
-{env.SAMPLE_DATA / "train"}: 104 pairs of 26 scenes, 4 hazy versions each
-names as in: scene, airlight, beta (104 pairs)
-hazy images without a partner: 0
-clear images without a partner: 0
-sizes: {found.text.split("sizes: ")[1].split(chr(10))[0]}
-compared: 104 of 104 pairs
-to train on: 84 pairs of 21 scenes, 4 hazy versions each
-held back:   20 pairs of 5 scenes, 4 hazy versions each
-Nothing found that would ruin a run."""
-    assert "480×320 (20)" in found.text or "427×320" in found.text
+# The report.
 
 
-def test_orphans_of_either_side(folder):
-    shutil.copy(next((folder / "clear").iterdir()), folder / "clear" / "alone.jpg")
-    shutil.copy(next((folder / "hazy").iterdir()), folder / "hazy" / "lost_0.9_1.jpg")
-    found = survey(folder)
-    assert "hazy images without a partner: 1 (lost_0.9_1.jpg)" in found.text
-    assert "clear images without a partner: 1 (alone.jpg)" in found.text
-    assert kinds(found) == ["orphans"]
+def test_nothing_is_said_against_the_sample_data(capsys):
+    said, warnings = run(capsys, env.SAMPLE_DATA / "train", "--checked", 26)
+    assert warnings == []
+    lines = said.split("\n")
+    assert lines[:2] == ["train: 104 pairs of 26 scenes, 4 hazy versions each",
+                         "names as in: scene_number_number (104 pairs)"]
+    assert lines[5].startswith("sizes: 427×320 (44), 480×320 (16)")
+    assert lines[6:] == ["read: 104 of 104 pairs; compared: 26",
+                         "to train on: 84 pairs of 21 scenes, 4 hazy versions each",
+                         "held back:   20 pairs of 5 scenes, 4 hazy versions each",
+                         "Nothing found that would ruin a run.", ""]
 
 
-def test_each_kind_of_trouble(folder):
-    hazy = sorted((folder / "hazy").iterdir())
-    clear = sorted((folder / "clear").iterdir())
+def test_each_kind_of_trouble(folder, capsys):
+    hazy, clear = (sorted((folder / side).iterdir()) for side in ("hazy", "clear"))
     picture = Image.open(hazy[0])
     moved = Image.new("RGB", picture.size)
     moved.paste(picture, (9, 5))
     moved.save(hazy[0], quality=95)
     shutil.copy(clear[1], hazy[5])
-    hazy[6].write_bytes(hazy[6].read_bytes()[:500])
+    Image.open(hazy[7]).resize(picture.size).save(hazy[2])
+    hazy[6].write_bytes(hazy[6].read_bytes()[:-500])  # its header is sound
     picture.resize((100, 80)).save(hazy[1])
-    found = survey(folder)
-    assert sorted(kinds(found)) == ["identical", "misaligned", "unusable"]
-    (text,) = [w for w in found.warnings if w.startswith("misaligned")]
-    assert hazy[0].name in text and text.count("moved by") == 1
-    (text,) = [w for w in found.warnings if w.startswith("unusable, 2 of the pairs")]
-    assert hazy[6].name in text and hazy[1].name in text and "100×80" in text
+    (folder / "hazy" / "IMG.heic").touch()
+    (folder / "more").mkdir()
+    shutil.copy(clear[0], folder / "more" / "a.jpg")
+    shutil.copy(clear[0], folder / "clear" / "alone.jpg")
+    shutil.copy(hazy[3], folder / "hazy" / "lost_0.9_1.jpg")
+    said, warnings = run(capsys, folder)
+    assert sorted(warnings) == ["identical", "not used", "not used", "one-sided", "orphans",
+                                "strangers", "unusable"]
+    lines = {line.split(",")[0].removeprefix("WARNING: "): line for line in said.split("\n")}
+    assert f"hazy/{hazy[0].name} and {clear[0].name}: the same scene" in lines["one-sided"]
+    assert lines["unusable"].startswith("WARNING: unusable, 2 of the pairs: ")
+    assert f"hazy/{hazy[6].name}: damaged" in said and "is 100×80 but" in said
+    assert "hazy images without a partner: 1 (lost_0.9_1.jpg)" in said
+    assert "clear images without a partner: 1 (alone.jpg)" in said
+    assert "hazy/IMG.heic: HEIC, which is not read; save it as JPEG" in said
+    assert "more/a.jpg: not in a folder of hazy or clear images." in said
+    assert "read: 6 of 8 pairs" in said and str(folder) not in said
 
 
-def test_swapped_sides(folder):
+def test_swapped_sides(folder, capsys):
     (folder / "hazy").rename(folder / "B")
     (folder / "clear").rename(folder / "A")
     for path in (folder / "B").iterdir():
         path.rename(folder / "B" / f"{path.stem.split('_')[0]}.jpg")
-    assert kinds(survey(folder)) == ["swapped"]
+    assert run(capsys, folder)[1] == ["swapped"]
 
 
-def side_by_side(folder, half):
-    """Train and test parts of images with the hazy one at ``half``; one scene is in both."""
+@pytest.mark.parametrize("half, said_to_be, found", [
+    ("left", "left", ["the same view in training and validation"]),
+    ("right", "right", ["the same view in training and validation"]),
+    ("right", "left", ["swapped"]),
+])
+def test_parts_of_images_side_by_side(tmp_path, capsys, half, said_to_be, found):
+    """One scene is in both the part to train on and the one to test with."""
     for n, pair in enumerate(find_pairs(SAMPLES)[::4]):
-        images = [Image.open(path) for path in (pair.hazy, pair.clear)]
-        images = images if half == "left" else images[::-1]
-        both = np.concatenate([np.asarray(x) for x in images], axis=1)
-        parts = [("train", "test")[n > 3]] + ["test"] * (n == 0)
-        for part in parts:
-            (folder / part).mkdir(exist_ok=True)
-            Image.fromarray(both).save(folder / part / f"{n}{part}.jpg", quality=92)
-    return folder
+        images = [np.asarray(Image.open(path)) for path in (pair.hazy, pair.clear)]
+        both = Image.fromarray(np.concatenate(images if half == "left" else images[::-1], axis=1))
+        for part in [("train", "test")[n > 3]] + ["test"] * (n == 0):
+            (tmp_path / part).mkdir(exist_ok=True)
+            both.save(tmp_path / part / f"{n}{part}.jpg", quality=92)
+    said, warnings = run(capsys, tmp_path, "--hazy-on", said_to_be)
+    assert set(found) <= set(warnings)
+    assert "train/0train.jpg and test/0test.jpg; give them to one side" in said
+    assert "to train on: 4 pairs" in said and "held back:   3 pairs" in said
 
 
-@pytest.mark.parametrize("half", ["left", "right"])
-def test_the_same_scene_in_train_and_test(tmp_path, half):
-    found = survey(side_by_side(tmp_path, half), hazy_on=half)
-    assert kinds(found) == ["the same scene in training and validation"]
-    assert "0train.jpg" in found.warnings[0] and "0test.jpg" in found.warnings[0]
-    assert "to train on: 4 pairs" in found.text and "held back:   3 pairs" in found.text
+def test_the_border_of_sots_is_told(tmp_path, capsys):
+    for side in ("hazy", "gt"):
+        (tmp_path / side).mkdir()
+    for n, pair in enumerate(find_pairs(SAMPLES)[:8:4]):
+        with Image.open(pair.hazy) as hazy:
+            hazy.crop((4, 4, hazy.width - 4, hazy.height - 4)).save(
+                tmp_path / "hazy" / f"140{n}_1.png")
+        shutil.copy(pair.clear, tmp_path / "gt" / f"140{n}.jpg")
+    said, warnings = run(capsys, tmp_path)
+    assert warnings == [] and "names as in: scene_number (2 pairs)" in said
+    assert "the clear image of 2 pairs is larger, and is cropped in the centre" in said
 
 
-def test_the_wrong_half(tmp_path):
-    assert "swapped" in kinds(survey(side_by_side(tmp_path, "right")))
-
-
-def test_sots_border_is_said(tmp_path):
-    for n, pair in enumerate(find_pairs(SAMPLES)[::4]):
-        hazy, clear = Image.open(pair.hazy), Image.open(pair.clear)
-        for name, image in (("hazy", hazy.crop((4, 4, hazy.width - 4, hazy.height - 4))),
-                            ("gt", clear)):
-            (tmp_path / name).mkdir(exist_ok=True)
-            image.save(tmp_path / name / (f"140{n}_1.png" if name == "hazy" else f"140{n}.png"))
-    found = survey(tmp_path)
-    assert found.warnings == []
-    assert "names as in: SOTS indoor (6 pairs)" in found.text
-    assert "a clear image of 6 pairs is larger, and is cut in the centre" in found.text
-
-
-def test_one_scene_cannot_be_split(folder):
+def test_what_cannot_be_split(folder, capsys):
     for path in sorted((folder / "hazy").iterdir())[4:]:
         path.unlink()
-    assert kinds(survey(folder)) == ["one scene"]
-
-
-def test_checked_limits_the_work(folder):
-    assert "compared: 3 of 8 pairs" in survey(folder, checked=3).text
-
-
-@pytest.mark.parametrize("count", [1, 3, 8])
-def test_contact_sheet(count):
-    pairs = find_pairs(SAMPLES)[:count] if count < 8 else find_pairs(SAMPLES)
-    sheet = contact_sheet(pairs, width=80)
-    assert sheet.shape == ((1 + count // 8) * (2 * 60 + 2 + 8), min(count, 4) * 88, 3)
-    assert 0 <= sheet.min() < 0.3 and sheet.max() == 1
-
-
-def test_files_that_cannot_be_used(folder):
-    paths = sorted((folder / "hazy").iterdir())
-    for path in paths[1:]:
+    assert run(capsys, folder)[1] == ["no split"]
+    for path in (folder / "hazy").iterdir():
         path.write_bytes(b"")
-    assert "compared: 1 of 8 pairs" in survey(folder).text
-    assert contact_sheet(find_pairs(folder), width=80).shape == (130, 88, 3)
-    paths[0].write_bytes(b"")
-    found = survey(folder)
-    assert kinds(found) == ["unusable"] and "compared: 0 of 8 pairs" in found.text
-    with pytest.raises(ImageError, match="not an image"):
-        contact_sheet(find_pairs(folder))
+    said, warnings = run(capsys, folder)
+    assert warnings == ["unusable", "no split"] and "read: 0 of 4 pairs; compared: 0" in said
 
 
-def test_no_pairs(tmp_path, capsys):
-    with pytest.raises(PairError):
-        survey(tmp_path)
-    assert main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith(f"{tmp_path}: no pairs in it")
+# The command.
+
+
+@pytest.mark.parametrize("arguments, problem", [
+    (["{folder}/gone"], "gone: no such folder; check the path."),
+    (["{folder}", "--checked", "0"], "--checked 0: give 1 or more."),
+    (["{folder}", "--sheet", "sheet"], "--sheet sheet: end the name with .jpg, .png or .webp."),
+    (["{folder}", "--sheet", "{folder}/gone/a.png"], "a.png: no such folder; make it first."),
+    (["{folder}"], "no pairs in it; name the folder that holds hazy and clear images"),
+])
+def test_wrong_arguments(tmp_path, capsys, monkeypatch, arguments, problem):
+    monkeypatch.setattr(env, "import_tensorflow", lambda: pytest.fail("that takes seconds"))
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(survey.main([text.format(folder=tmp_path) for text in arguments]))
+    said, complaint = capsys.readouterr()
+    assert ended.value.code == 2 and said == "" and problem in complaint
+    assert complaint.count("\n") == 1
 
 
 def test_command_line(folder, tmp_path):
-    sheet = tmp_path / "sheet.png"
-    done = subprocess.run([sys.executable, "-m", "helpers.survey", folder, "--sheet", sheet],
-                          cwd=env.ROOT, capture_output=True, text=True, check=False)
+    """As a reader starts it, from another folder."""
+    command = [sys.executable, env.ROOT / "scripts" / "survey.py", ".", "--sheet", "sheet.png"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": str(env.ROOT)})
     assert done.returncode == 0 and done.stderr == ""
-    assert done.stdout.startswith(f"{folder}: 8 pairs of 2 scenes, 4 hazy versions each\n")
-    assert Image.open(sheet).size == (4 * 248, 2 * (2 * 180 + 2 + 8))
-    shutil.copy(next((folder / "hazy").iterdir()), folder / "hazy" / "lost_0.9_1.jpg")
-    assert main([str(folder)]) == 1
+    assert done.stdout.startswith(f"{folder.name}: 8 pairs of 2 scenes, 4 hazy versions each\n")
+    with Image.open(folder / "sheet.png") as sheet:
+        assert sheet.width > 900 and sheet.height > 600

@@ -13,7 +13,6 @@ on where it stopped; its folder is build/runs/weights/.
 import argparse
 import shutil
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from helpers.models import physics_unet
 from helpers.pairs import PairError, find_pairs
 from helpers.runs import open_run, watch
 from helpers.synthesis import Mixture, find_sky
-from helpers.training import train, update_average
+from helpers.training import computing_in, train, update, update_average
 from helpers.weights import RunError, load_generator, save_generator
 
 tf = env.import_tensorflow()
@@ -121,12 +120,11 @@ def batches(mixture, batch, start):
 
 def build(recipe):
     """((average, generator), (AdamW,)): the average of the weights is what will be shipped."""
-    keras.config.set_dtype_policy(recipe.precision)
     env.seed_everything(recipe.seed)
-    generator = physics_unet(recipe.filters, recipe.blocks)
-    average = physics_unet(recipe.filters, recipe.blocks)
+    with computing_in(recipe.precision):
+        generator, average = (physics_unet(recipe.filters, recipe.blocks) for _ in range(2))
     average.set_weights(generator.get_weights())
-    keras.config.set_dtype_policy("float32")
+    average.architecture = recipe.architecture  # dehaze asks for it
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, recipe.steps - recipe.warm_up, warmup_target=recipe.learning_rate,
         warmup_steps=recipe.warm_up,
@@ -170,20 +168,8 @@ def main():
         sys.exit(str(error))
 
 
-def run_recipe(recipe, real, clear):
-    """Train, or go on, and copy the result to sample_data if it is from all the data."""
-    pairs, held = split_pairs(real) if real else ([], [])
-    mixture = Mixture(
-        real_images(pairs), photographs(clear), recipe.real, recipe.size, recipe.seed,
-        late_from=recipe.late_from * recipe.batch, late_real=recipe.late_real,
-    )
-    print(f"{len(pairs)} real pairs, {len(mixture.clear)} clear photographs (some repeated)")
-    watched = held or find_pairs(env.SAMPLE_DATA / "validation")[::4]
-    scenes = [(pair.hazy.stem, *load_half(pair)) for pair in watched]
-
-    (average, generator), (adam,) = parts = build(recipe)
-    run = open_run(recipe, *parts, env.ROOT / "build" / "runs" / "weights")
-    early = run.folder / "early.safetensors"
+def make_step(recipe, average, generator, adam):
+    """The train step, without an adversary."""
 
     @tf.function
     def step(hazy, clear):
@@ -196,19 +182,31 @@ def run_recipe(recipe, real, clear):
             total = losses["l1"] + recipe.ssim * losses["ssim"]
             share = tf.cast(adam.iterations >= recipe.squared_from, tf.float32)
             total += share * recipe.squared * losses["squared"]
-        gradients = tape.gradient(total, generator.trainable_variables)
-        adam.apply(gradients, generator.trainable_variables)
+        update(generator, adam, tape, total)
         update_average(average, generator, recipe.decay, adam.iterations)
         return losses
 
-    start = time.monotonic()
-    with tqdm(total=recipe.steps, initial=run.step, desc=recipe.name, mininterval=10) as bar:
+    return step
 
-        def callback(report):
-            tqdm.write(f"{(time.monotonic() - start) / 60:.1f} min: {report.status}")
 
-        reports = max(1, recipe.steps // 600)
-        after = watch(run, scenes, dehaze, callback, reports=reports, checkpoints=reports)
+def run_recipe(recipe, real, clear, runs=env.ROOT / "build" / "runs" / "weights"):
+    """Train, or go on, and copy the result to sample_data if it is from all the data."""
+    pairs, held = split_pairs(real) if real else ([], [])
+    mixture = Mixture(
+        real_images(pairs), photographs(clear), recipe.real, recipe.size, recipe.seed,
+        late_from=recipe.late_from * recipe.batch, late_real=recipe.late_real,
+    )
+    print(f"{len(pairs)} real pairs, {len(mixture.clear)} clear photographs (some repeated)")
+    watched = held or find_pairs(env.SAMPLE_DATA / "validation")[::4]
+    scenes = [(pair.hazy.stem, *load_half(pair)) for pair in watched]
+
+    (average, generator), (adam,) = parts = build(recipe)
+    reports = max(1, recipe.steps // 600)
+    with open_run(recipe, *parts, runs) as run, tqdm(
+            total=recipe.steps, initial=run.step, desc=recipe.name, mininterval=10) as bar:
+        early = run.folder / "early.safetensors"
+        after = watch(run, scenes, dehaze, lambda report: tqdm.write(report.status),
+                      reports=reports, checkpoints=reports)
 
         def after_step(n, losses):
             after(n, losses)
@@ -216,10 +214,11 @@ def run_recipe(recipe, real, clear):
             if n == recipe.early:
                 save_generator(average, early, recipe.name, "float32", **recipe.architecture)
 
-        train(step, batches(mixture, recipe.batch, run.step), run.step, recipe.steps, after_step)
-    if early.exists():
-        mix(average, load_generator(early), recipe.early_share)
-    run.finish()
+        train(make_step(recipe, average, generator, adam),
+              batches(mixture, recipe.batch, run.step), run.step, recipe.steps, after_step)
+        if early.exists():
+            mix(average, load_generator(early), recipe.early_share)
+        run.finish()
     values = [psnr(dehaze(average, hazy), truth) for _, hazy, truth in scenes]
     print(f"{run.folder}: done, {np.mean(values):.2f} dB on the validation pairs")
     if not (real and clear):
