@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import keras
@@ -15,14 +16,17 @@ import tensorflow as tf
 
 from helpers import env
 from helpers.data import normalise
-from helpers.weights import load_generator
+from helpers.models import size_multiple
+from helpers.weights import load_generator, write_whole
+
+SAVED_MODEL = {"assets", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
 def load_float32(path):
-    """:func:`helpers.inference.load_generator` with a network that computes in float32 throughout.
+    """:func:`helpers.weights.load_generator` with a network that computes in float32 throughout.
 
     Under a mixed precision policy the same weights would become a network with casts inside.
-    Raises :class:`helpers.inference.WeightsError`. Notebook 06.
+    Raises :class:`helpers.weights.WeightsError`. Notebook 06.
     """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
@@ -32,29 +36,20 @@ def load_float32(path):
         keras.config.set_dtype_policy(policy)
 
 
-def size_multiple(generator):
-    """What height and width must be multiples of: 2 to the number of halvings. Notebook 06."""
-    halvings = [layer for layer in generator.layers
-                if isinstance(layer, keras.layers.Conv2D) and layer.strides == (2, 2)]
-    return 2 ** len(halvings)
-
-
-def serving_function(generator, size):
-    """The function to export, a ``tf.function``: {"clear": image} of an image in [0, 1].
+def serving_model(generator, size):
+    """The function to export, a Keras model: {"clear": image} of an image in [0, 1].
 
     ``size`` is (height, width). Raises ValueError unless both are multiples of
-    :func:`size_multiple`. Notebook 06.
+    :func:`helpers.models.size_multiple`, and for a network in mixed precision. Notebook 06.
     """
     multiple = size_multiple(generator)
     if any(n % multiple or n <= 0 for n in size):
         raise ValueError(f"size {tuple(size)}: height and width must be multiples of {multiple}.")
-
-    @tf.function(input_signature=[tf.TensorSpec((1, *size, 3), tf.float32, name="hazy")])
-    def dehaze(hazy):
-        output = generator(normalise(hazy), training=False)
-        return {"clear": tf.clip_by_value((output + 1) / 2, 0.0, 1.0)}
-
-    return dehaze
+    if any(layer.compute_dtype != "float32" for layer in generator.layers):
+        raise ValueError("This network computes in 16 bits: load it by load_float32 to export it.")
+    hazy = keras.Input((*size, 3), batch_size=1, name="hazy")
+    clear = keras.ops.clip((generator(normalise(hazy)) + 1) / 2, 0, 1)
+    return keras.Model(hazy, {"clear": clear}, name="dehaze")
 
 
 @contextlib.contextmanager
@@ -70,46 +65,42 @@ def _quietly():
         logger.setLevel(level)
 
 
-def save_saved_model(generator, size, folder):
-    """Write a SavedModel, TensorFlow's own format, to ``folder`` in place of what is there.
+def save_saved_model(model, folder):
+    """Write a SavedModel, TensorFlow's own format, of a :func:`serving_model`; returns its path.
 
-    Returns its path. Raises ValueError as :func:`serving_function`. Notebook 06.
+    It takes the place of an earlier one. Raises ValueError if ``folder`` holds anything else, and
+    leaves it alone. Notebook 06.
     """
     folder = Path(folder)
-    part = folder.with_name(folder.name + ".part")
-    module = tf.Module()
-    module.dehaze = serving_function(generator, size)
-    # Its variables, not the Keras model: that one would add a function of any size, which a
-    # network with bilinear upsampling cannot be.
-    module.kept = [variable.value for variable in generator.variables]
-    shutil.rmtree(part, ignore_errors=True)
-    with _quietly():
-        tf.saved_model.save(module, str(part), signatures=module.dehaze)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    if folder.exists() and not (folder.is_dir() and {p.name for p in folder.iterdir()} <= SAVED_MODEL):
+        raise ValueError(f"{folder}: holds other things than a SavedModel; name an empty folder.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Keras' archive in place of model.export, which writes every variable twice.
+    archive = keras.export.ExportArchive()
+    image = tf.TensorSpec(model.input.shape, tf.float32, name="hazy")
+    archive.add_endpoint("serve", lambda hazy: model(hazy, training=False), [image])
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        with _quietly():
+            archive.write_out(f"{work}/new", verbose=False)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(f"{work}/new", folder)
     return folder
 
 
-def save_litert(saved_model, path, half=False):
-    """Convert a SavedModel to a LiteRT file (``.tflite``) for phones, browsers, small computers.
+def save_litert(model, path, half=False):
+    """Write a LiteRT file (``.tflite``) for phones, browsers, small computers; returns its path.
 
-    ``half`` stores the weights in float16, in half the bytes. Returns its path. Raises ValueError
-    if ``saved_model`` is no folder of :func:`save_saved_model`. Notebook 06.
+    ``model`` is a :func:`serving_model`. ``half`` stores the weights in float16, in half the bytes.
+    Raises :class:`helpers.weights.RunError` if the file cannot be written. Notebook 06.
     """
-    path = Path(path)
-    if not (Path(saved_model) / "saved_model.pb").exists():
-        raise ValueError(f"{saved_model}: no SavedModel; write one with save_saved_model.")
-    with _quietly():
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-        converter.experimental_enable_resource_variables = False  # weights are constants
-        if half:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = [tf.float16]
-        content = converter.convert()
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    os.replace(part, path)
-    return path
+    options = {"optimizations": [tf.lite.Optimize.DEFAULT],
+               "target_spec": {"supported_types": [tf.float16]}} if half else {}
+    with tempfile.TemporaryDirectory() as work:
+        with _quietly():
+            model.export(f"{work}/new.tflite", format="litert", verbose=False, **options)
+        write_whole(Path(path), Path(f"{work}/new.tflite").read_bytes())
+    return Path(path)
 
 
 def call_saved_model(folder):

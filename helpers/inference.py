@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import keras
 import numpy as np
@@ -77,7 +78,7 @@ def apply_maps(image, maps, strength=1.0, **options):
     return out
 
 
-def map_changes(image, maps, radius=4, eps=3e-5, rows=512):
+def map_changes(image, maps, radius=4, eps=3e-5, rows=128):
     """Yield (slice of rows, K·I - B of these rows): what full strength adds to an RGB image.
 
     K and B are enlarged along the edges of the image (see :func:`helpers.haze.guided_upsample`),
@@ -95,7 +96,7 @@ def map_changes(image, maps, radius=4, eps=3e-5, rows=512):
         for top in range(0, height, rows):
             strip, tone = image[top:top + rows], grey[top:top + rows]
             box = (0, top * down, width * across, (top + len(strip)) * down)
-            large = list(threads.map(lambda line: resize(line, tone.shape, box), lines))
+            large = list(threads.map(partial(resize, shape=tone.shape, box=box), lines))
             change = np.empty(strip.shape, "float32")
             for c in range(3):
                 k, b = (large[n] * tone + large[n + 1] for n in (2 * c, 2 * c + 6))

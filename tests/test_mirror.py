@@ -52,7 +52,7 @@ MANIFEST = {  # function: (notebook, module of helpers)
     "ssim_loss": ("05", "losses"),
     "restrengthen": ("05", "synthesis"),
     "update_average": ("05", "training"),
-    "serving_function": ("06", "export"),
+    "serving_model": ("06", "export"),
     "call_saved_model": ("06", "export"),
     "call_litert": ("06", "export"),
 }
