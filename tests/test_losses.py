@@ -35,29 +35,10 @@ def test_adversarial_loss_by_hand():
     assert float(adversarial_loss(logits(0.5, 3, -1))) == pytest.approx(expected, 1e-5)
 
 
-def test_sure_and_right_is_nearly_free():
-    assert float(discriminator_loss(logits(20), logits(-20))) < 1e-6
-    assert float(adversarial_loss(logits(20))) < 1e-6
-
-
 @pytest.mark.parametrize("sure", [10, 40, 1000])
 def test_sure_and_wrong_costs_the_logit_and_stays_finite(sure):
     assert float(discriminator_loss(logits(-sure), logits(sure))) == pytest.approx(sure, 1e-4)
     assert float(adversarial_loss(logits(-sure))) == pytest.approx(sure, 1e-4)
-
-
-def test_real_and_fake_are_not_swapped():
-    right = discriminator_loss(logits(2), logits(-2))
-    wrong = discriminator_loss(logits(-2), logits(2))
-    assert float(right) == pytest.approx(softplus(-2), 1e-5)
-    assert float(wrong) == pytest.approx(softplus(2), 1e-5)
-
-
-def test_the_losses_pull_against_each_other():
-    """What raises the fake's logit pleases the generator and costs the discriminator."""
-    low, high = logits(-1), logits(1)
-    assert adversarial_loss(high) < adversarial_loss(low)
-    assert discriminator_loss(low, high) > discriminator_loss(low, low)
 
 
 def test_l1_by_hand():
@@ -105,20 +86,13 @@ def test_ssim_loss_of_equal_images_is_0():
         assert float(ssim_loss(image, image)) == pytest.approx(0, abs=1e-5)
 
 
-def test_ssim_loss_grows_with_the_damage_and_has_no_direction():
-    clear = clouds(0)
-    losses = np.array([float(ssim_loss(clear, d)) for d in damages(clear)]).reshape(6, 4)
-    assert (np.diff(losses, axis=0) > 0).all() and (losses > 0).all() and (losses < 2).all()
-    other = clouds(1)
-    assert float(ssim_loss(clear, other)) == pytest.approx(float(ssim_loss(other, clear)), abs=1e-6)
-
-
 def test_ssim_loss_follows_the_metric():
     clear = clouds(0)
     ours = [float(ssim_loss(clear, d)) for d in damages(clear)]
     metric = [1 - float(tf.image.ssim(clear / 2 + 0.5, d / 2 + 0.5, 1.0)[0])
               for d in damages(clear)]
     assert np.corrcoef(ours, metric)[0, 1] > 0.97
+    assert (np.diff(np.reshape(ours, (6, 4)), axis=0) > 0).all(), "more damage, more loss"
     assert np.abs(np.subtract(ours, metric)).max() < 0.15
 
 
@@ -138,8 +112,8 @@ def test_ssim_loss_pulls_back_to_the_clear_image():
     assert np.isfinite(tape.gradient(loss, flat)).all(), "an even picture is no trap"
 
 
-def test_the_number_of_replicas_is_left_to_the_train_step(monkeypatch):
-    """Keras' loss classes divide by it; the step would then divide the adversarial part twice."""
+def test_the_number_of_devices_does_not_matter(monkeypatch):
+    """Keras' loss classes divide by it: the adversarial part would then count for less."""
     class Two:
         num_replicas_in_sync = 2
 
