@@ -89,7 +89,7 @@ def palette():
     """A palette image whose colour number 2 is transparent, and what it looks like on white."""
     indices = ((X + Y) % 4).astype("uint8")
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 99, 199]], "uint8")
-    image = Image.fromarray(indices, "L").convert("P")
+    image = Image.fromarray(indices).convert("P")
     image.putdata(indices.ravel().tolist())
     image.putpalette(colours.ravel().tolist())
     seen = np.where(indices[..., None] == 2, 1, colours[indices] / 255)
@@ -151,7 +151,7 @@ GOOD = {
     # As large as is allowed.
     "large-jpeg": ("a.jpg", lambda: flat("JPEG", 7200, 7200, progressive=True), FLAT, LOSSY),
     "large-gif": ("a.gif", lambda: flat("GIF", 7200, 7200), FLAT, 0),
-    "large-webp": ("a.webp", lambda: flat("WEBP", 5900, 5900), FLAT, LOSSY),
+    "large-webp": ("a.webp", lambda: flat("WEBP", 5900, 5900, method=0), FLAT, LOSSY),
 }
 for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
     for n in (3, 6):
