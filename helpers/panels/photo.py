@@ -23,6 +23,7 @@ from helpers.panels.drawing import numbers, resize_to, tagged, wiped
 from helpers.panels.widgets import TEXT, choice, panel, slider
 
 WIDTH, HEIGHT = 640, 480  # of what is shown; the file has the photograph's own size
+ROW = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
 HINT = ("An upload of more than 10 MB gets lost unless <code>make lab</code> started JupyterLab: "
         "type the file's path instead.")
 
@@ -95,6 +96,26 @@ def download_link(name, mime, content):
             f'href="data:{mime};base64,{data}">Save {name}</a> ({len(content) / 1e6:.1f} MB)')
 
 
+def file_chooser(take):
+    """A row to choose a file: ``take(source, name)`` is given an upload's bytes, or a path."""
+    upload = w.FileUpload(accept="image/*,.tif,.tiff,.jfif,.avif", multiple=False,
+                          description="Your photograph", layout={"width": "210px"})
+    path = w.Text(placeholder="or the path of a file", continuous_update=False,
+                  layout={"width": "390px", "margin": "2px 2px 2px 12px"})
+
+    def take_upload(_change):
+        if file := uploaded(upload.value):
+            take(file[1], file[0])
+
+    def take_path(_change):
+        if text := path.value.strip().strip("\"'"):  # Windows copies a path with its quotes
+            take(os.path.expanduser(text), text)
+
+    upload.observe(take_upload, "value")
+    path.observe(take_path, "value")
+    return w.Box([upload, path], layout=ROW)
+
+
 def photo_panel(generator, paths):
     """Panel for photographs: those of ``paths``, and what the reader uploads or names.
 
@@ -103,14 +124,10 @@ def photo_panel(generator, paths):
     is something the kernel never hears of; so the panel says it beforehand. Notebook 00.
     """
     photos = {path.stem: Photo(path, path.name, generator) for path in paths}
-    upload = w.FileUpload(accept="image/*,.tif,.tiff,.jfif,.avif", multiple=False,
-                          description="Your photograph", layout={"width": "210px"})
-    path = w.Text(placeholder="or the path of a file", continuous_update=False,
-                  layout={"width": "390px", "margin": "2px 2px 2px 12px"})
+    photo, strength = choice("photograph", list(photos)), slider("strength", 1.0, 0, 1.5, 0.05)
+    save = w.Button(description="Make the file", layout={"width": "210px"})
     said, link = (w.HTML(layout={"min_height": "30px", "margin": "2px 2px 2px 12px"})
                   for _ in range(2))
-    save = w.Button(description="Make the file", layout={"width": "210px"})
-    photo, strength = choice("photograph", list(photos)), slider("strength", 1.0, 0, 1.5, 0.05)
 
     def tell(where, text):
         where.value = f"<div style='{TEXT}'>{text}</div>"
@@ -127,14 +144,6 @@ def photo_panel(generator, paths):
         photo.value = name
         tell(said, HINT)
 
-    def add_uploaded(_change):
-        if file := uploaded(upload.value):
-            add(file[1], file[0])
-
-    def add_path(_change):
-        if text := path.value.strip().strip("\"'"):  # Windows copies a path with its quotes
-            add(os.path.expanduser(text), text)
-
     def make(_button):
         tell(link, "A moment …")
         try:
@@ -143,8 +152,6 @@ def photo_panel(generator, paths):
             tell(link, html.escape(str(error)))
 
     tell(said, HINT)
-    upload.observe(add_uploaded, "value")
-    path.observe(add_path, "value")
     save.on_click(make)
     for control in (photo, strength):  # the link would be that of another picture
         control.observe(lambda _change: tell(link, ""), "value")
@@ -152,6 +159,4 @@ def photo_panel(generator, paths):
         lambda photo, strength, wipe: photos[photo](strength, wipe),
         photo=photo, strength=strength, wipe=slider("wipe", 0.5, 0, 1, 0.01),
     )
-    rows = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
-    return w.VBox([w.Box([upload, path], layout=rows), said, view,
-                   w.Box([save, link], layout=rows)])
+    return w.VBox([file_chooser(add), said, view, w.Box([save, link], layout=ROW)])
