@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from helpers.haze import add_haze, guided_upsample, resize, transmission
+from helpers.haze import add_haze, check_image, guided_upsample, resize, transmission
 from helpers.images import to_uint8
 
 
@@ -97,9 +97,10 @@ def synthesise(clear, rng, depth=None, sky=None, ranges=None):
 
     ``depth`` and ``sky`` (height, width) are optional. With a sky in the picture the airlight is
     mostly near the sky's own brightness: it is the same light, and a network that learned
-    otherwise darkens every sky. Scattering model as in :func:`helpers.haze.add_haze`; notebook 05.
+    otherwise darkens every sky. Scattering model as in :func:`helpers.haze.add_haze`. Raises
+    ValueError if ``clear`` is no RGB image in [0, 1]. Notebook 05.
     """
-    ranges = ranges or Ranges()
+    clear, ranges = check_image(clear, "clear"), ranges or Ranges()
     sky = find_sky(clear) if sky is None else sky > 0.5
     thickness = np.exp(rng.uniform(*np.log(ranges.thickness)))
     if rng.random() < ranges.near_clear:
@@ -196,27 +197,24 @@ class Mixture:
         return vary_exposure(synthesise(clear, rng, depth, sky, self.ranges), clear, rng)
 
 
-NO_JPEG = 100  # the quality that stands for «not compressed at all»
-
-
-def colour_of(airlight, warmth):
-    """RGB of an airlight in [0, 1]: ``warmth`` > 0 adds red and takes blue away."""
-    return np.clip([airlight + warmth, airlight, airlight - warmth], 0, 1)
+NO_JPEG = 100  # the quality that stands for "not compressed at all"
 
 
 def make_haze(clear, depth, beta, airlight=0.9, warmth=0.0, uneven=0.0, noise=0.0,
               quality=NO_JPEG, seed=0):
     """A photograph in haze as a camera would file it, and its transmission: (hazy, t).
 
-    ``uneven`` is the exponent of the multi-octave clouds that multiply beta (0: the same
+    First the air, then the sensor, then the file. ``depth`` (height, width) and ``beta`` as in
+    :func:`helpers.haze.transmission`; ``warmth`` > 0 adds red to the ``airlight`` (0..1) and takes
+    blue away; ``uneven`` is the exponent of the multi-octave clouds that multiply beta (0: the same
     everywhere), ``noise`` the sensor's standard deviation in 1/255, ``quality`` that of JPEG, 1 to
-    95, or :data:`NO_JPEG`. First the air, then the sensor, then the file. ``seed`` decides the
-    clouds and the noise. Notebook 01.
+    95, or :data:`NO_JPEG`. ``seed`` decides the clouds and the noise. Raises ValueError if
+    ``clear`` is no RGB image in [0, 1]. Notebook 01.
     """
-    rng = np.random.default_rng(seed)
+    clear, rng = check_image(clear, "clear"), np.random.default_rng(seed)
     clouds = np.exp(uneven * smooth_noise(depth.shape, rng))
     t = transmission(depth * clouds, beta).astype("float32")
-    hazy = add_haze(clear, t, colour_of(airlight, warmth))
+    hazy = add_haze(clear, t, np.clip([airlight + warmth, airlight, airlight - warmth], 0, 1))
     grain = rng.standard_normal(hazy.shape, "float32")
     hazy = np.clip(hazy + noise / 255 * grain, 0, 1).astype("float32")
     return (hazy if quality >= NO_JPEG else jpeg(hazy, min(quality, 95))), t
