@@ -43,7 +43,8 @@ from helpers.models import (
 )
 from helpers.pairs import PairError, find_pairs
 from helpers.synthesis import Mixture
-from helpers.training import LinearDecay, train, update_average
+from helpers.training import LinearDecay, computing_in, train, update, update_average
+from helpers.weights import write_whole
 
 tf = env.import_tensorflow()
 keras, layers = tf.keras, tf.keras.layers
@@ -105,7 +106,9 @@ def build_generator(row):
     """pix2pix's U-Net, with as many of the changes as the row asks for."""
     if row.residual:
         narrow = (WIDTH, 2 * WIDTH, 4 * WIDTH, 5 * WIDTH, 5 * WIDTH, 5 * WIDTH)
-        return physics_unet(narrow, (0, 1, 2, 2, 2, 2))
+        network = physics_unet(narrow, (0, 1, 2, 2, 2, 2))
+        network.architecture = {"network": "physics_unet"}  # dehaze asks for it
+        return network
     if row.norm:
         return unet(WIDTH)
     filters = [WIDTH * min(2**i, 8) for i in range(8)]
@@ -156,8 +159,7 @@ def make_step(row, generator, average, discriminator, g_adam, d_adam):
                     discriminator([hazy, clear], training=True),
                     discriminator([hazy, fake], training=True),
                 )
-            gradients = d_tape.gradient(losses["discriminator"], discriminator.trainable_variables)
-            d_adam.apply(gradients, discriminator.trainable_variables)
+            update(discriminator, d_adam, d_tape, losses["discriminator"])
         with g_tape:
             losses["l1"] = l1_loss(clear, fake)
             total = losses["l1"]
@@ -166,8 +168,7 @@ def make_step(row, generator, average, discriminator, g_adam, d_adam):
             if row.adversary:
                 losses["adversarial"] = adversarial_loss(discriminator([hazy, fake], training=True))
                 total += share * losses["adversarial"]
-        gradients = g_tape.gradient(total, generator.trainable_variables)
-        g_adam.apply(gradients, generator.trainable_variables)
+        update(generator, g_adam, g_tape, total)
         if row.average:
             update_average(average, generator, 0.99, g_adam.iterations)
         return losses
@@ -178,17 +179,15 @@ def make_step(row, generator, average, discriminator, g_adam, d_adam):
 def trained(row, seed, batches):
     """Train one row from one seed: (the generator to score, minutes)."""
     start = time.monotonic()
-    keras.config.set_dtype_policy(PRECISION)
     env.seed_everything(seed)
-    generator, discriminator = build_generator(row), patchgan(WIDTH)
+    with computing_in(PRECISION):
+        generator, discriminator = build_generator(row), patchgan(WIDTH)
+        average = build_generator(row) if row.average else generator
     for layer in generator.layers + discriminator.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = MOMENTUM
-    average = generator
     if row.average:
-        average = build_generator(row)
         average.set_weights(generator.get_weights())
-    keras.config.set_dtype_policy("float32")
     rate = LinearDecay(row.rate, STEPS)
     if row.warm_up:
         rate = keras.optimizers.schedules.CosineDecay(
@@ -202,12 +201,15 @@ def trained(row, seed, batches):
     step = make_step(row, generator, average, discriminator, g_adam, d_adam)
     with tqdm(total=STEPS, desc=f"{row.title}, seed {seed}", mininterval=10) as bar:
         train(step, batches, 0, STEPS, lambda n, losses: bar.update())
+    if not row.residual:  # what in_tiles runs: Keras cannot enlarge maps of unknown size
+        squares = tf.TensorSpec((None, SIZE, SIZE, 3))
+        average._graph = tf.function(lambda x: average(x, training=False), [squares])
     return average, (time.monotonic() - start) / 60
 
 
 def restore(row, generator, hazy):
     """What a row makes of an image: only the last network sees it whole, as it was trained to."""
-    return dehaze(generator, hazy) if row.residual else in_tiles(generator, hazy)
+    return dehaze(generator, hazy) if row.residual else in_tiles(generator, hazy, SIZE)
 
 
 def mean_scores(method, scenes):
@@ -242,13 +244,6 @@ def save_picture(image, name):
     pixels.save(RESULTS / f"ablation-{name}.jpg", quality=88)
 
 
-def save(results):
-    """Write the results file whole or not at all."""
-    part = RESULTS / "ablation.part"
-    part.write_text(json.dumps(results, indent=1) + "\n")
-    os.replace(part, RESULTS / "ablation.json")
-
-
 def key_of(number, settings, seed):
     """What makes a trained row the same one; its title does not."""
     return json.dumps([number, settings | {"title": ""}, seed])
@@ -265,6 +260,31 @@ def data_of(row, seed, pairs, folder):
     return batches(Mixture(real, clear, 0.5, SIZE, seed), BATCH, 0)
 
 
+def measured(number, row, seed, generator, minutes, images, shown):
+    """What the results file has of a trained row; ``images`` are the sets to score."""
+    method = partial(restore, row, generator)
+    scores = dict.fromkeys(images)  # None where a training diverged
+    if all(np.all(np.isfinite(w)) for w in generator.get_weights()):
+        scores = {name: mean_scores(method, images[name]) for name in ("sample", "real")}
+        scores["clear"] = round(float(np.mean([psnr(method(c), c) for c in images["clear"]])), 3)
+    return {
+        "row": number, "settings": asdict(row), "seed": seed, "minutes": round(minutes, 2),
+        "parameters": generator.count_params(), **scores,
+        "seconds": seconds(method, shown["christ-the-redeemer"]),
+    }
+
+
+def head_of(images):
+    """What the results file says before its rows: the budget, the versions, the hazy images."""
+    return {
+        "made": f"{datetime.date.today()}", "steps": STEPS, "batch": BATCH, "size": SIZE,
+        "width": WIDTH, "precision": PRECISION, "python": platform.python_version(),
+        "tensorflow": tf.__version__, "keras": keras.__version__, "cores": os.cpu_count(),
+        "images": {name: len(scenes) for name, scenes in images.items()},
+        "hazy": {name: mean_scores(lambda hazy: hazy, images[name]) for name in ("sample", "real")},
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, required=True, help="folder of real pairs")
@@ -278,49 +298,30 @@ def main():
     except (ImageError, PairError) as error:
         sys.exit(str(error))
     validation = find_pairs(env.SAMPLE_DATA / "validation")
-    sample = [load_pair(pair) for pair in validation]
-    clear = [load_image(path) for path in sorted({pair.clear for pair in validation})]
-    results = {
-        "made": f"{datetime.date.today()}", "steps": STEPS, "batch": BATCH, "size": SIZE,
-        "width": WIDTH, "precision": PRECISION, "python": platform.python_version(),
-        "tensorflow": tf.__version__, "keras": keras.__version__, "cores": os.cpu_count(),
-        "images": {"sample": len(sample), "real": len(real), "clear": len(clear)},
-        "hazy": {name: mean_scores(lambda hazy: hazy, scenes)
-                 for name, scenes in (("sample", sample), ("real", real))},
-    }
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / "ablation.json"
+    images = {"sample": [load_pair(pair) for pair in validation], "real": real,
+              "clear": [load_image(path) for path in sorted({p.clear for p in validation})]}
+    results, file = head_of(images), RESULTS / "ablation.json"
     before = json.loads(file.read_text()) if file.exists() and not options.again else {}
     budget = "steps", "batch", "size", "width", "precision"
     same = all(before.get(name) == results[name] for name in budget)
     done = {key_of(run["row"], run["settings"], run["seed"]): run
             for run in (before["rows"] if same else [])}
-    wanted = [(number, row, seed) for number, row in enumerate(ROWS) for seed in range(row.seeds)]
-    keys = [key_of(number, asdict(row), seed) for number, row, seed in wanted]
+    wanted = {key_of(number, asdict(row), seed): (number, row, seed)
+              for number, row in enumerate(ROWS) for seed in range(row.seeds)}
     shown = pictures()
     for name, hazy in shown.items():
         save_picture(hazy, f"hazy-{name}")
-    for key, (number, row, seed) in zip(keys, wanted, strict=True):
+    for key, (number, row, seed) in wanted.items():
         if key not in done:
             generator, minutes = trained(row, seed, data_of(row, seed, pairs, options.clear))
-            method = partial(restore, row, generator)
-            scores = dict.fromkeys(("sample", "real", "clear"))  # None where a training diverged
-            if all(np.all(np.isfinite(w)) for w in generator.get_weights()):
-                scores = {
-                    "sample": mean_scores(method, sample), "real": mean_scores(method, real),
-                    "clear": round(float(np.mean([psnr(method(c), c) for c in clear])), 3),
-                }
-            done[key] = {
-                "row": number, "settings": asdict(row), "seed": seed,
-                "minutes": round(minutes, 2), "parameters": generator.count_params(), **scores,
-                "seconds": seconds(method, shown["christ-the-redeemer"]),
-            }
+            done[key] = measured(number, row, seed, generator, minutes, images, shown)
             for name, hazy in shown.items() if seed == 0 else []:
-                save_picture(method(hazy), f"{number:02}-{name}")
+                save_picture(restore(row, generator, hazy), f"{number:02}-{name}")
             print(done[key] | {"settings": row.title}, flush=True)
             keras.backend.clear_session()
         done[key]["settings"] = asdict(row)  # a new title is taken over
-        save(results | {"rows": [done[k] for k in keys if k in done]})
+        content = results | {"rows": [done[k] for k in wanted if k in done]}
+        write_whole(file, json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
