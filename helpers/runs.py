@@ -377,7 +377,7 @@ def evaluate(run, scenes, dehaze, judged=True):
     ``numbers`` are the mean PSNR in dB over ``scenes``, a list of (name, hazy, clear), how far the
     outputs differ, see :func:`helpers.checkup.output_spread`, and the lengths of the gradients.
     ``pictures`` maps the names of the first three scenes to what ``dehaze(generator, hazy)`` makes
-    of them; ``verdicts``, if they are ``judged``, to what the last network says of it.
+    of them; ``verdicts``, if they are ``judged`` and hold a patch, to what the last network says.
     """
     results = [dehaze(run.networks[0], hazy) for _, hazy, _ in scenes]
     numbers = gradient_lengths(run.optimizers)
@@ -391,7 +391,7 @@ def evaluate(run, scenes, dehaze, judged=True):
     first = list(zip(scenes, results, strict=True))[:3]
     pictures = {name: result for (name, _, _), result in first}
     verdicts = {name: verdict(run.networks[-1], hazy, result)
-                for (name, hazy, _), result in first if judged}
+                for (name, hazy, _), result in first if judged and min(hazy.shape[:2]) >= 32}
     return numbers, pictures, verdicts
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helpers import env
 from helpers.images import ImageError
-from helpers.pairs import PairError, find_pairs, one_per_scene, report, split_by_scene
+from helpers.pairs import PairError, find_pairs, is_held, one_per_scene, report, split_by_scene
 
 # What needs TensorFlow is imported late: that takes seconds, and a wrong option needs none of it.
 
@@ -111,6 +111,7 @@ def data_of(options, seed):
 
     pairs = find_pairs(options.data, options.hazy_on)
     if options.validation:
+        pairs = [pair for pair in pairs if not is_held(pair)]
         held = find_pairs(options.validation, options.hazy_on)
     else:
         pairs, held = split_by_scene(pairs, seed=seed)
@@ -161,6 +162,9 @@ def main(arguments=None):
     tf = env.import_tensorflow()
     try:
         return train(options)
+    except BrokenPipeError:  # nobody reads on, as behind "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 130
     except KeyboardInterrupt:
         print("interrupted; --resume continues from the last checkpoint.", file=sys.stderr)
         return 130
