@@ -408,4 +408,5 @@ def report(pairs):
     versions = Counter(p.scene for p in pairs)
     few, many = min(versions.values()), max(versions.values())
     spread = f"{few}" if few == many else f"{few} to {many}"
-    return f"{len(pairs)} pairs of {len(versions)} scenes, {spread} hazy versions each"
+    word = "version" if many == 1 else "versions"
+    return f"{len(pairs)} pairs of {len(versions)} scenes, {spread} hazy {word} each"

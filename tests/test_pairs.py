@@ -366,6 +366,7 @@ def test_one_scene_cannot_be_split():
 
 def test_report_and_one_per_scene():
     assert report(made_up(4)) == "12 pairs of 4 scenes, 3 hazy versions each"
+    assert report(made_up(4, 1)) == "4 pairs of 4 scenes, 1 hazy version each"
     assert report(made_up(4)[:-1]) == "11 pairs of 4 scenes, 2 to 3 hazy versions each"
     pairs = [Pair(Path(f"{s}{v}"), Path(s), s) for s in "cab" for v in (0, 1)]
     assert [p.hazy.name for p in one_per_scene(pairs)] == ["a0", "b1", "c0"]
