@@ -5,6 +5,7 @@ size; it returns an image of the same kind. The change of range is inside. Taugh
 """
 
 import contextlib
+import io
 import logging
 import os
 import shutil
@@ -59,7 +60,7 @@ def _quietly():
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with env.quiet_stderr():
+        with env.quiet_stderr(), contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         logger.setLevel(level)
@@ -72,7 +73,8 @@ def save_saved_model(model, folder):
     leaves it alone. Notebook 06.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder.is_dir() and {p.name for p in folder.iterdir()} <= SAVED_MODEL):
+    kept = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
+    if not {p.name for p in kept} <= SAVED_MODEL:
         raise ValueError(f"{folder}: holds other things than a SavedModel; name an empty folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Keras' archive in place of model.export, which writes every variable twice.
