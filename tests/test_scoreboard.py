@@ -1,8 +1,7 @@
-"""scripts/scoreboard.py and scripts/contact_sheet.py on tiny photographs and networks."""
+"""The scoreboard on tiny photographs and networks."""
 
 import json
 
-import contact_sheet
 import numpy as np
 import pytest
 import scoreboard
@@ -118,38 +117,7 @@ def test_a_folder_of_real_pairs_that_cannot_be_used(arguments, place, tmp_path, 
         (tmp_path / kind).symlink_to(place["real"] / kind)
     if content is not None:
         (tmp_path / "scene_groups.json").write_text(content)
-    with pytest.raises(SystemExit, match=message) as error:
-        scoreboard.main([*arguments[:2], "--real", str(tmp_path)])
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("script", [scoreboard, contact_sheet])
-def test_no_such_folder(arguments, script, tmp_path):
-    with pytest.raises(SystemExit, match="nowhere: no such folder"):
-        script.main([*arguments[:2], "--real", str(tmp_path / "nowhere")])
-
-
-def test_contact_sheets(arguments, tmp_path):
-    contact_sheet.main([*arguments, "--out", str(tmp_path / "sheets")])
-    sizes = {path.stem: Image.open(path).size for path in (tmp_path / "sheets").iterdir()}
-    row = 26 + 300 + 8  # title, picture, gap
-    assert sizes.pop("natural-1") == (4 * 408 - 8, row)
-    assert sizes.pop("pairs-1") == (5 * 408 - 8, 3 * row)
-    row = 26 + 2 * SIZE[0] + 8
-    assert sizes.pop("natural-200-percent-1") == (4 * (2 * SIZE[1] + 8) - 8, 2 * row)
-    assert sizes.pop("pairs-200-percent-1") == (5 * (2 * SIZE[1] + 8) - 8, 3 * row)
-    assert not sizes
-
-
-def test_a_piece_is_doubled_and_stays_inside():
-    image = np.arange(300 * 400 * 3).reshape(300, 400, 3)
-    piece = contact_sheet.piece(image, np.array([299, 0]))
-    assert piece.shape == (300, 400, 3)
-    assert (piece[::2, ::2] == image[150:, :200]).all()
-    assert (piece[1::2, 1::2] == image[150:, :200]).all()
-
-
-def test_skyline_is_half_sky():
-    mask = np.zeros((400, 600), bool)
-    mask[:150] = True
-    assert abs(contact_sheet.skyline(mask)[0] - 150) <= 1
+    for folder, said in ((tmp_path, message), (tmp_path / "nowhere", "nowhere: no such folder")):
+        with pytest.raises(SystemExit, match=said) as error:
+            scoreboard.main([*arguments[:2], "--real", str(folder)])
+        assert "\n" not in str(error.value)

@@ -186,12 +186,12 @@ def main(arguments=None):
     try:
         if options.json:
             options.json.parent.mkdir(parents=True, exist_ok=True)
-        files = weights_in(options.runs)
-        methods = methods_with(files)
-        pairs = find_pairs(options.pairs)
-        scenes = [load_pair(pair) for pair in pairs]
         real = split_pairs(options.real)[1] if options.real else []
         real_scenes = [load_pair(pair) for pair in real]
+        pairs = find_pairs(options.pairs)
+        scenes = [load_pair(pair) for pair in pairs]
+        files = weights_in(options.runs)
+        methods = methods_with(files)
     except (ImageError, OSError, PairError, WeightsError) as error:
         sys.exit(str(error))
 
