@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 
 from helpers.haze import dark_channel, remove_haze, transmission
+from helpers.images import to_uint8
 from helpers.metrics import psnr
 from helpers.panels.drawing import BETWEEN, GAP, Chart, beside, coloured, resize_to, tagged
 from helpers.synthesis import make_haze
@@ -21,8 +22,8 @@ HEIGHT = 372  # of the large picture, in pixels: with two small ones it is as wi
 class Histogram(Chart):
     """How often each value occurs in an image (areas) and in a clear one (line: the mean of RGB).
 
-    1 on the axis is what each bin would have if all were equal; what is above :data:`TOP` is not
-    shown. Notebook 01.
+    1 on the axis is what each of the ``bins`` (a power of 2) would have if all were equal; what is
+    above :data:`TOP` is not shown. Notebook 01.
     """
 
     TOP = 8
@@ -40,8 +41,8 @@ class Histogram(Chart):
         bins = len(self.moving[0].get_data().values)
         channels = [*np.moveaxis(image, -1, 0), clear.mean(axis=-1)]
         for area, values in zip(self.moving, channels, strict=True):
-            counts, _ = np.histogram(values, bins, (0, 1))
-            area.set_data(np.minimum(counts * bins / values.size, self.TOP))
+            counts = np.bincount(to_uint8(values).ravel(), minlength=256).reshape(bins, -1)
+            area.set_data(np.minimum(counts.sum(axis=1) * bins / values.size, self.TOP))
         return self.image()
 
 
@@ -63,9 +64,9 @@ def haze_lab(clear, depth, **settings):
     line = np.full((GAP, above.shape[1], 3), BETWEEN, "float32")
     right = np.concatenate([above, line, below])
     picture = np.concatenate([large, np.full((HEIGHT, GAP, 3), BETWEEN, "float32"), right], axis=1)
-    return picture, (f"mean transmission {t.mean():.2f}, mean dark channel {dark.mean():.2f}, "
-                     f"PSNR against the clear picture {psnr(hazy, clear):.1f} dB"
-                     ), histogram(picture.shape[1]).of(hazy, clear)
+    text = (f"mean transmission {t.mean():.2f}, mean dark channel {dark.mean():.2f}, "
+            f"PSNR against the clear picture {psnr(hazy, clear):.1f} dB")
+    return picture, text, histogram(picture.shape[1]).of(hazy, clear)
 
 
 def wrong_guess(clear, depth, guessed_beta, guessed_airlight, beta=1.0, airlight=0.9, noise=0.0):
