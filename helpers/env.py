@@ -145,8 +145,8 @@ def has_bfloat16():
 def profile():
     """The one of :data:`PROFILES` for this machine: a GPU if TensorFlow sees one, else the CPU.
 
-    GPUs compute in bfloat16 from compute capability 8.0 on (an A100; a T4 has 7.5). ``DEHAZE_STEPS``
-    in the environment is another number of steps, to try a lesson quickly. Notebook 03.
+    GPUs compute in bfloat16 from compute capability 8.0 on (an A100; a T4 has 7.5). The variable
+    ``DEHAZE_STEPS`` is another number of steps, to try a lesson quickly. Notebook 03.
     """
     tf = import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
