@@ -3,12 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from helpers import env
-
-tf = env.import_tensorflow()
-
-from helpers import export
+from helpers import env, export
 from helpers.images import load_image
 from helpers.inference import dehaze
 from helpers.models import physics_unet, unet

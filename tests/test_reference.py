@@ -4,25 +4,16 @@ The pictures were written by ``python tests/test_reference.py``, which is to be 
 weights are trained anew.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 from helpers import env
-
-env.import_tensorflow()
-
 from helpers.images import load_image
 from helpers.inference import dehaze
 from helpers.weights import load_generator
 
-FOLDER = ROOT / "tests" / "reference"
+FOLDER = env.ROOT / "tests" / "reference"
 NETWORKS = ("pix2pix", "l1-only", "improved")
 
 
