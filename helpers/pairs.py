@@ -178,8 +178,7 @@ def _read(path, unused, above=()):
         return folder
     above = (*above, (itself.st_dev, itself.st_ino))
     if above[-1] in above[:-1] or len(above) > DEEPEST:
-        unused.append((path, "a link to a folder above it" if len(above) <= DEEPEST
-                       else f"more than {DEEPEST} folders inside each other"))
+        unused.append((path, f"a link in circles, or in more than {DEEPEST} other folders"))
         return folder
     for entry in entries:
         inside, linked = path / entry.name, entry.is_symlink()
@@ -306,21 +305,6 @@ def _left_out(folder, used, side=""):
     return unused
 
 
-def _why_none(folder):
-    """What is wrong with the first folder, in or below ``folder``, that has one side at least."""
-    for both in _sides(folder).values():
-        for side, other in (("hazy", "clear"), ("clear", "hazy")):
-            for inner in both[side]:
-                if not any(inner.below()):
-                    return f"{inner.path}: no images in it; put .jpg or .png files there."
-                if not both[other]:
-                    return (f"{inner.path}: no folder of {other} images beside it; name it "
-                            f"{'clear or GT' if side == 'hazy' else 'hazy'}.")
-        return (f"{folder.path}: no hazy name matches a clear one; name them like "
-                "hazy/tower_0.9_1.2.jpg and clear/tower.jpg, or alike in both folders.")
-    return next(filter(None, map(_why_none, folder.folders)), None)
-
-
 def scan(root, hazy_on="left"):
     """Like :func:`find_pairs`, but images without a partner are no error: a :class:`Found`.
 
@@ -336,13 +320,16 @@ def scan(root, hazy_on="left"):
     _search(folder, "", found)
     if not found.pairs:
         found.pairs.extend(_halves(folder, hazy_on))
-    if not found.pairs:
-        raise PairError(_why_none(folder) or f"{root}: no pairs in it; name the folder that holds "
-                        "hazy and clear images, and see helpers.pairs.layout_table() for the names "
-                        "that are known.")
     used = {path for pair in found.pairs for path in (pair.hazy, pair.clear)}
     used.update(found.hazy_orphans, found.clear_orphans)
     found.unused.extend(_left_out(folder, used))
+    if not found.pairs:
+        why = [*((path, "no clear image is called like it") for path in found.hazy_orphans),
+               *((path, "no hazy image is called like it") for path in found.clear_orphans),
+               *found.unused]
+        example = f" ({why[0][0].relative_to(root)}: {why[0][1]})" if why else ""
+        raise PairError(f"{root}: no pairs in it{example}; name the folder that holds hazy and "
+                        "clear images, and see helpers.pairs.layout_table() for names that fit.")
     return found
 
 

@@ -74,46 +74,46 @@ def overview(root, found):
     return lines, warnings
 
 
+def look(pair, compared):
+    """(sizes of hazy and clear, (kind, text) of a problem, excess of contrast); None if unknown."""
+    from helpers.checkup import excess_contrast, pair_problem
+    from helpers.data import open_pair
+    from helpers.images import to_rgb
+
+    try:
+        images = open_pair(pair, within=(SIDE, SIDE))
+    except ImageError as error:
+        return None, ("unusable", str(error).rstrip(".")), None
+    sizes = [image.info["size"] for image in images]
+    if not compared:
+        return sizes, None, None
+    hazy, clear = map(to_rgb, images)
+    kind, text = pair_problem(hazy, clear) or (None, None)
+    problem = kind and (kind, f"{pair.hazy} and {pair.clear.name}: {text}")
+    return sizes, problem, excess_contrast(hazy, clear)
+
+
 def compare(pairs, checked):
     """Read all pairs and compare up to ``checked``: (usable pairs, lines, warnings)."""
     import numpy as np
 
-    from helpers.checkup import excess_contrast, pair_problem
-    from helpers.data import in_parallel, open_pair
-    from helpers.images import to_rgb
+    from helpers.data import in_parallel
     from helpers.viz import evenly
 
     chosen = set(evenly(pairs, checked))
-
-    def look(pair):
-        try:
-            images = open_pair(pair, within=(SIDE, SIDE))
-        except ImageError as error:
-            return pair, None, ("unusable", str(error).rstrip(".")), None
-        sizes = [image.info["size"] for image in images]
-        if pair not in chosen:
-            return pair, sizes, None, None
-        hazy, clear = map(to_rgb, images)
-        kind, text = pair_problem(hazy, clear) or (None, None)
-        problem = kind and (kind, f"{pair.hazy} and {pair.clear.name}: {text}")
-        return pair, sizes, problem, excess_contrast(hazy, clear)
-
-    usable, seen, problems, contrast, larger = [], Counter(), {}, [], 0
-    for pair, sizes, problem, excess in in_parallel(look, _bar(pairs, "reading")):
-        if sizes:
-            usable.append(pair)
-            seen[sizes[0]] += 1
-            larger += sizes[0] != sizes[1]
-        if problem:
-            problems.setdefault(problem[0], []).append(problem[1])
-        if excess is not None:
-            contrast.append(excess)
-    common = [f"{width}×{height} ({n})" for (width, height), n in seen.most_common(5)]
-    more = f", and {len(seen) - 5} more" if len(seen) > 5 else ""
-    lines = [f"sizes: {', '.join(common)}{more}"]
-    if larger:
+    seen = list(in_parallel(lambda pair: look(pair, pair in chosen), _bar(pairs, "reading")))
+    usable = [pair for pair, (sizes, _, _) in zip(pairs, seen, strict=True) if sizes]
+    sizes = [both for both, _, _ in seen if both]
+    common = Counter(f"{width}×{height}" for (width, height), _ in sizes)
+    more = f", and {len(common) - 5} more" if len(common) > 5 else ""
+    lines = ["sizes: " + ", ".join(f"{size} ({n})" for size, n in common.most_common(5)) + more]
+    if larger := sum(hazy != clear for hazy, clear in sizes):
         lines.append(f"the clear image of {larger} pairs is larger, and is cropped in the centre")
+    contrast = [excess for _, _, excess in seen if excess is not None]
     lines.append(f"read: {len(usable)} of {len(pairs)} pairs; compared: {len(contrast)}")
+    problems = {}
+    for kind, text in filter(None, (problem for _, problem, _ in seen)):
+        problems.setdefault(kind, []).append(text)
     warnings = [f"{kind}, {len(texts)} of the pairs: {some(texts)}."
                 for kind, texts in problems.items()]
     if contrast and np.median(contrast) > 5e-5:

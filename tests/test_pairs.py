@@ -195,8 +195,8 @@ def test_links(tmp_path):
     found = scan(data)
     assert [pair.scene for pair in found.pairs] == ["1"]
     assert sorted((path.name, reason) for path, reason in found.unused) == [
-        ("2.jpg", "a link to nothing"), ("loop", "a link to a folder above it"),
-        ("loop", "a link to a folder above it")]
+        ("2.jpg", "a link to nothing"),
+        *[("loop", "a link in circles, or in more than 8 other folders")] * 2]
 
 
 def test_scan_lists_orphans_of_either_side(tmp_path):
@@ -257,12 +257,17 @@ BAD = {
                                "hazy/mill.jpg", "add it, or remove the hazy one"),
     "no-clear-partner-in-one-folder": (["01_hazy.png", "01_GT.png", "02_hazy.png"],
                                        "02_hazy.png", "add it, or remove the hazy one"),
-    "empty-hazy-folder": (["hazy/notes.txt", "clear/a.jpg"], "hazy", "put .jpg or .png"),
-    "empty-clear-folder": (["hazy/a.jpg", "clear/notes.txt"], "clear", "put .jpg or .png"),
-    "missing-clear-folder": (["a.jpg", "hazy/a.jpg"], "hazy", "name it clear or GT"),
-    "missing-hazy-folder": (["train/clear/a.jpg"], "train/clear", "name it hazy"),
-    "nothing-in-it": (["notes.txt"], ".", "name the folder that holds hazy and clear images"),
-    "names-match-nothing": (["hazy/a.jpg", "clear/b.jpg"], ".", "name them like hazy/tower_"),
+    "empty-hazy-folder": (["hazy/notes.txt", "clear/a.jpg"], ".",
+                          "no pairs in it (clear/a.jpg: no hazy image is called like it); name"),
+    "empty-clear-folder": (["hazy/a.jpg", "clear/notes.txt"], ".",
+                           "no pairs in it (hazy/a.jpg: no clear image is called like it); name"),
+    "missing-clear-folder": (["hazy/a.jpg"], ".",
+                             "(hazy/a.jpg: no folder of clear images beside it); name the folder"),
+    "missing-hazy-folder": (["train/clear/a.jpg"], ".",
+                            "(train/clear/a.jpg: no folder of hazy images beside it); name the"),
+    "nothing-in-it": (["notes.txt"], ".", "no pairs in it; name the folder that holds hazy"),
+    "names-match-nothing": (["hazy/a.jpg", "clear/b.jpg"], ".",
+                            "(hazy/a.jpg: no clear image is called like it); name the folder"),
     "one-name-twice": (["hazy/a.jpg", "clear/a.jpg", "clear/a.png"], "clear/a.jpg",
                        "a.png in {root}/clear has the same name; remove one of the two"),
     "two-clear-folders": (["hazy/1400_1.png", "clear/1400.png", "gt/1400.png"], "clear/1400.png",
@@ -285,7 +290,7 @@ def test_bad_folder(tmp_path, names, blamed, remedy):
 
 def test_a_side_alone_is_not_taken_for_side_by_side(tmp_path):
     for side in ("hazy", "GT"):
-        with pytest.raises(PairError, match="name the folder that holds hazy and clear images"):
+        with pytest.raises(PairError, match="1.jpg: not in a folder of hazy or clear images"):
             find_pairs(folder_with(tmp_path / side, "1.jpg"))
 
 
