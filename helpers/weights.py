@@ -136,7 +136,9 @@ def load_generator(path):
     try:
         architecture = dict(meta["architecture"])
         network = NETWORKS[architecture["network"]]
-        generator = network(**{k: v for k, v in architecture.items() if k != "network"})
+        # Its weights are about to be read: drawing random ones would take half of the time.
+        with keras.saving.custom_object_scope({"he_normal": keras.initializers.Zeros}):
+            generator = network(**{k: v for k, v in architecture.items() if k != "network"})
     except Exception:  # Keras answers nonsense arguments in many ways
         problem = f"it names a network that cannot be built: {meta.get('architecture')}; {again}"
         raise WeightsError(f"{path}: {problem}.") from None
@@ -146,4 +148,5 @@ def load_generator(path):
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array.astype("float32"))
     generator.architecture = architecture
+    models.compiled(generator)  # traced here, so that the first picture need not wait
     return generator
