@@ -499,19 +499,6 @@ def test_find_weights_falls_back_to_the_shipped_ones(shipped, tmp_path, monkeypa
     assert find_weights("pix2pix") == shipped
 
 
-def test_weights_shipped_under_another_name(shipped, saved):
-    """Swapped folders would show one network's pictures under the other's name."""
-    for name in ("pix2pix", "tiny"):
-        (shipped.parent / name).mkdir(exist_ok=True)
-        shutil.copy(saved, shipped.parent / name)
-    with pytest.raises(WeightsError) as error:
-        load_generator(shipped / "generator.safetensors")
-    message = str(error.value)
-    assert message.startswith(f"{shipped / 'generator.safetensors'}: swapped")
-    assert "weights of tiny" in message and "\n" not in message
-    load_generator(shipped.parent / "tiny" / "generator.safetensors")
-
-
 def test_a_run_may_lie_in_any_folder(shipped, saved, tmp_path, monkeypatch):
     folder = tmp_path / "runs" / "another-001"
     folder.mkdir(parents=True)
