@@ -156,6 +156,7 @@ def _bar(items, text):
 
 def main(arguments=None):
     """Print the report; returns the exit status."""
+    env.safe_streams()
     options = _options(arguments)
     try:
         found = scan(options.folder, options.hazy_on)

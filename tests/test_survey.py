@@ -195,8 +195,10 @@ def test_command_line(folder, tmp_path):
     """As a reader starts it, from another folder."""
     command = [sys.executable, env.ROOT / "scripts" / "survey.py", ".", "--sheet", "sheet.png"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False,
-                          env={**os.environ, "PYTHONPATH": str(env.ROOT)})
+                          env={**os.environ, "PYTHONPATH": str(env.ROOT),
+                               "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.startswith(f"{folder.name}: 8 pairs of 2 scenes, 4 hazy versions each\n")
+    assert "\\xd7320 (" in done.stdout, "what a poor terminal lacks is escaped"
     with Image.open(folder / "sheet.png") as sheet:
         assert sheet.width > 900 and sheet.height > 600
