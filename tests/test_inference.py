@@ -440,9 +440,9 @@ BAD = {
     "a-variable-missing": (
         lambda p, s: rewrite(p, s, lambda t: dict(list(t.items())[:-1])), "do not fit"),
     "a-wrong-shape": (
-        lambda p, s: rewrite(p, s, lambda t: t | {"000": t["000"][:2]}), "do not fit"),
+        lambda p, s: rewrite(p, s, lambda t: t | {"0000": t["0000"][:2]}), "do not fit"),
     "another-value": (
-        lambda p, s: rewrite(p, s, lambda t: t | {"000": t["000"] * 1.5}, sign=False), "SHA-256"),
+        lambda p, s: rewrite(p, s, lambda t: t | {"0000": t["0000"] * 1.5}, sign=False), "SHA-256"),
     "no-variables": (lambda p, s: rewrite(p, s, lambda t: {}), "do not fit"),
 }
 
