@@ -88,18 +88,19 @@ def map_changes(image, maps, radius=4, eps=3e-5, rows=128):
     image = check_image(image)
     height, width = image.shape[:2]
     across, down = maps.shape[1] / width, maps.shape[0] / height
-    grey = image @ np.full(3, 1 / 3, "float32")  # a hundred times as fast as mean(axis=-1)
-    guide = resize(grey, maps.shape[:2])
+    third = np.full(3, 1 / 3, "float32")  # image @ third is a hundred times as fast as its mean
+    guide = resize(image @ third, maps.shape[:2])
     with ThreadPoolExecutor() as threads:  # NumPy and Pillow let the other cores work
         lines = threads.map(lambda c: guided_lines(guide, maps[..., c], radius, eps), range(6))
         lines = [line for pair in lines for line in pair]  # slope and offset of K, then of B
         for top in range(0, height, rows):
-            strip, tone = image[top:top + rows], grey[top:top + rows]
+            strip = image[top:top + rows]
+            grey = strip @ third
             box = (0, top * down, width * across, (top + len(strip)) * down)
-            large = list(threads.map(partial(resize, shape=tone.shape, box=box), lines))
+            large = list(threads.map(partial(resize, shape=grey.shape, box=box), lines))
             change = np.empty(strip.shape, "float32")
             for c in range(3):
-                k, b = (large[n] * tone + large[n + 1] for n in (2 * c, 2 * c + 6))
+                k, b = (large[n] * grey + large[n + 1] for n in (2 * c, 2 * c + 6))
                 change[..., c] = k * strip[..., c] - b
             yield slice(top, top + len(strip)), change
 
