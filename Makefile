@@ -34,7 +34,7 @@ run: .venv/.installed ## execute all notebooks in order into build/notebooks/
 test: lint ## everything: lint, unit tests, notebooks compared, panels in a browser
 	$(PY) $(TEST) $(NBVAL) tests notebooks
 
-# The training of notebook 03 is shortened here; tests/ignored_cells.toml says what that changes.
+# The training of notebook 05 is shortened here; tests/ignored_cells.toml says what that changes.
 test-oldest: .venv-oldest/.installed ## the same with the oldest versions that requirements.txt admits
 	DEHAZE_STEPS=40 $(OLDEST) $(TEST) $(NBVAL) tests notebooks
 

@@ -1,4 +1,4 @@
-"""What is wrong with a batch, or with a run: measured, and said in words. Taught in notebook 03."""
+"""What is wrong with a batch, or with a run: measured, and said in words. Taught in notebook 05."""
 
 from dataclasses import dataclass, replace
 
@@ -69,7 +69,7 @@ def pair_problem(hazy, clear):
     "strangers". Decided by the correlation of their fine structure at the shift where it is
     largest. In 90 real pairs and the 160 of sample_data it was at least 0.40, in random crops of
     them at least 0.26 (one that is nearly all sky), in strangers at most 0.19. Shifts from 2 pixels
-    on, and mirrored images, were all found. Notebook 03.
+    on, and mirrored images, were all found. Notebook 05.
     """
     if np.abs(hazy - clear).max() < 1 / 255:
         return "identical", "hazy and clear are the same picture"
@@ -105,12 +105,12 @@ def check_batch(hazy, clear, names=None):
     of the pairs are used in the texts. Found by measurement: NaN and infinite values, values
     outside the range, pairs that are identical, swapped, mirrored or cropped on one side only, or
     strangers to each other. Not found: a wrong colour space, or haze that is not like the one to be
-    removed. Notebook 03.
+    removed. Notebook 05.
     """
     hazy, clear = np.asarray(hazy, "float32"), np.asarray(clear, "float32")
     if hazy.shape != clear.shape or hazy.ndim != 4 or hazy.shape[-1] != 3:
         return [Finding("shape", f"{hazy.shape} and {clear.shape} are not batches of RGB pairs: "
-                        "(batch, height, width, 3). See paired_jitter in notebook 01.")]
+                        "(batch, height, width, 3). See paired_jitter in notebook 02.")]
     wrong = [_range_problem(side, images) for side, images in (("hazy", hazy), ("clear", clear))]
     if any(wrong):
         return [Finding("range", text) for text in wrong if text]
@@ -120,11 +120,11 @@ def check_batch(hazy, clear, names=None):
         kind, text = pair_problem(*pair) or (None, None)
         problems.setdefault(kind, []).append(f"{name}: {text}")
     problems.pop(None, None)
-    found = [Finding(kind, "; ".join(texts) + ". See find_pairs and paired_jitter in notebook 01.")
+    found = [Finding(kind, "; ".join(texts) + ". See find_pairs and paired_jitter in notebook 02.")
              for kind, texts in problems.items()]
     if np.median([excess_contrast(*pair) for pair in pairs]) > 5e-5 and "strangers" not in problems:
         found.append(Finding("swapped", "the hazy images have more contrast than the clear ones: "
-                             "the two seem to be swapped. See find_pairs in notebook 01."))
+                             "the two seem to be swapped. See find_pairs in notebook 02."))
     return found
 
 
@@ -132,14 +132,14 @@ def _range_problem(side, images):
     """A sentence on the values of a batch that is not in [-1, 1], or None."""
     if not np.isfinite(images).all():
         return (f"the {side} images hold NaN or infinite values. See load_image and normalise in "
-                "notebook 01.")
+                "notebook 02.")
     low, high = float(images.min()), float(images.max())
     if low < -1.01 or high > 1.01:
         return (f"the {side} images go from {low:.2f} to {high:.2f}, not from -1 to 1. See "
-                "normalise in notebook 01.")
+                "normalise in notebook 02.")
     if low >= 0 and len(images) > 1:  # no value under mid-grey, in a whole batch
         return (f"no value of the {side} images is below 0: they seem to be in [0, 1]. See "
-                "normalise in notebook 01.")
+                "normalise in notebook 02.")
     return None
 
 
@@ -165,11 +165,11 @@ def diagnose(history):
 
     ``history`` is a run's: dictionaries with ``step``, the means since the last one of what
     :func:`helpers.training.compile_step` returns, and the scores of the validation scenes at that
-    step. Fewer than three entries are too few to tell. Notebook 03.
+    step. Fewer than three entries are too few to tell. Notebook 05.
     """
     limits = Finding("limits", "no number here says whether the pictures look right: a generator "
                      "may paint skies that were never there, and validation scenes like the "
-                     "training's own do not foretell other haze. Look at them (notebook 04).")
+                     "training's own do not foretell other haze. Look at them (notebook 07).")
     if len(history) < 3:
         return [Finding("early", "fewer than three reports; train on."), limits]
 
@@ -246,14 +246,14 @@ def _of_spread(spread):
     if spread is None or spread >= 0.3:
         return None
     return Finding("one picture for all", "outputs for different scenes differ by only "
-                   f"{spread:.0%} of what the true ones do. Are the skips in place? Notebook 02.")
+                   f"{spread:.0%} of what the true ones do. Are the skips in place? Notebook 04.")
 
 
 def make_ill(patient, settings, batches):
     """Spoil a training on purpose: returns (settings, batches) for patient "A", "B" or "C".
 
     ``batches`` is a data set of (hazy, clear) in [-1, 1], two pairs a batch or more. Find out what
-    each of them has before you read the code. Notebook 03.
+    each of them has before you read the code. Notebook 05.
     """
     def in_bytes(hazy, clear):
         return (hazy + 1) * 127.5, (clear + 1) * 127.5

@@ -1,7 +1,7 @@
 """From image files to training batches: paired jitter and the ``tf.data`` pipeline.
 
 Images are float32 RGB in [0, 1] when loaded and in [-1, 1] in a batch; between the two they stay
-uint8, a quarter of the memory. Taught in notebook 01.
+uint8, a quarter of the memory. Taught in notebook 02.
 """
 
 import os
@@ -19,7 +19,7 @@ def load_pair(pair, within=None):
     """Read both images of a :class:`helpers.pairs.Pair`: (hazy, clear), RGB in [0, 1], one shape.
 
     ``within`` as in :func:`helpers.images.open_image`. Raises :class:`helpers.images.ImageError`
-    when a file is unusable or the two differ in size. Notebook 01.
+    when a file is unusable or the two differ in size. Notebook 02.
     """
     hazy, clear = open_pair(pair, within)
     return to_rgb(hazy), to_rgb(clear)
@@ -92,7 +92,7 @@ def paired_jitter(hazy, clear, seed, size=256):
     ``hazy`` and ``clear`` are RGB of one shape, uint8 or float, and keep their range of values;
     ``seed``, two integers, decides everything. The crop is a square of 80 to 100 % of the short
     side. Resizing is bilinear: an image with a short side above 1.5 ``size`` should be shrunk
-    before. Isola et al. 2017, section 6.2 (which resizes to 286 and crops 256); notebook 01.
+    before. Isola et al. 2017, section 6.2 (which resizes to 286 and crops 256); notebook 02.
     """
     both = tf.stack([hazy, clear])  # (2, height, width, 3): what is done to one is done to both
     zoom, down, right, coin = tf.unstack(tf.random.stateless_uniform([4], seed))
@@ -111,14 +111,14 @@ def paired_jitter(hazy, clear, seed, size=256):
 def epoch_order(count, seed, epoch):
     """The order in which epoch number ``epoch`` takes ``count`` pairs: a permutation of 0..count-1.
 
-    A function of its arguments alone. Notebook 01.
+    A function of its arguments alone. Notebook 02.
     """
     seeds = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
     return tf.random.experimental.stateless_shuffle(tf.range(count), seed=seeds)
 
 
 def pairs_in_batch(pairs, batch, n, seed=0):
-    """The pairs that batch ``n`` (from 0) of :func:`training_batches` is made of. Notebook 03."""
+    """The pairs that batch ``n`` (from 0) of :func:`training_batches` is made of. Notebook 05."""
     places = [divmod(position, len(pairs)) for position in range(n * batch, (n + 1) * batch)]
     return [pairs[int(epoch_order(len(pairs), seed, epoch)[place])] for epoch, place in places]
 
@@ -126,7 +126,7 @@ def pairs_in_batch(pairs, batch, n, seed=0):
 def keep(read, memory):
     """``read``, a function of i that returns arrays, but its results are kept in ``memory`` bytes.
 
-    What no longer fits is read anew each time. Notebook 01.
+    What no longer fits is read anew each time. Notebook 02.
     """
     kept = {}
 
@@ -155,7 +155,7 @@ def training_batches(pairs, batch, size=256, seed=0, start=0, shard=(1, 0), memo
     A pair is read when its first batch needs it, shrunk to a short side of at most 1.25 ``size``,
     for no crop needs more, and kept as uint8 while ``memory`` bytes suffice. Raises
     :class:`helpers.images.ImageError` for an empty list, and while it is iterated for a pair that
-    cannot be used. Notebook 01.
+    cannot be used. Notebook 02.
     """
     if not pairs:
         raise ImageError("no pairs to train on; find_pairs lists those of a folder.")

@@ -107,7 +107,7 @@ def seed_everything(seed=0):
 
 @dataclass(frozen=True)
 class Profile:
-    """What notebook 03 trains on this machine.
+    """What notebook 05 trains on this machine.
 
     ``width`` is the number of filters of the first layer, ``size`` the side of a training crop in
     pixels, ``batch`` the pairs a step, ``steps`` the steps of a run, ``precision`` a Keras dtype
@@ -122,7 +122,7 @@ class Profile:
     precision: str
 
 
-# Steps of a CPU: measured so that notebook 03 takes under six minutes on two cores.
+# Steps of a CPU: measured so that notebook 05 takes under six minutes on two cores.
 # Steps of a GPU without bfloat16: computed, not measured, so that it takes under ten on a T4. Its
 # peak is 8.1 TFLOP/s in float32; a third of it is assumed, 2.7. A step's convolutions take, with
 # 6.05 GMAC for the generator and 3.2 for the PatchGAN, two operations each, a backward pass as two
@@ -150,7 +150,7 @@ def profile():
     """The one of :data:`PROFILES` for this machine: a GPU if TensorFlow sees one, else the CPU.
 
     GPUs compute in bfloat16 from compute capability 8.0 on (an A100; a T4 has 7.5). The variable
-    ``DEHAZE_STEPS`` is another number of steps, to try a lesson quickly. Notebook 03.
+    ``DEHAZE_STEPS`` is another number of steps, to try a lesson quickly. Notebook 05.
     """
     tf = import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
@@ -172,7 +172,7 @@ def runs_folder(drive=False):
     "~" is the home folder, and a relative path starts in the project's folder, from wherever it is
     used. The folder is made when a run is written. ``drive=True`` mounts Google Drive in Colab and
     keeps them there, from now on in this session, so that they outlive it. Raises RuntimeError for
-    ``drive=True`` outside Colab. Notebook 06.
+    ``drive=True`` outside Colab. Notebook 09.
     """
     if drive:
         try:

@@ -1,7 +1,7 @@
 """Export a trained generator for programs without this project: SavedModel and LiteRT.
 
 What is exported is a function of one RGB image in [0, 1], float32 (1, height, width, 3) of a fixed
-size; it returns an image of the same kind. The change of range is inside. Taught in notebook 06.
+size; it returns an image of the same kind. The change of range is inside. Taught in notebook 09.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ def load_float32(path):
     """:func:`helpers.weights.load_generator` with a network that computes in float32 throughout.
 
     Under a mixed precision policy the same weights would become a network with casts inside.
-    Raises :class:`helpers.weights.WeightsError`. Notebook 06.
+    Raises :class:`helpers.weights.WeightsError`. Notebook 09.
     """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
@@ -41,7 +41,7 @@ def serving_model(generator, size):
     """The function to export, a Keras model: {"clear": image} of an image in [0, 1].
 
     ``size`` is (height, width). Raises ValueError unless both are multiples of
-    :func:`helpers.models.size_multiple`, and for a network in mixed precision. Notebook 06.
+    :func:`helpers.models.size_multiple`, and for a network in mixed precision. Notebook 09.
     """
     multiple = size_multiple(generator)
     if any(n % multiple or n <= 0 for n in size):
@@ -70,7 +70,7 @@ def save_saved_model(model, folder):
     """Write a SavedModel, TensorFlow's own format, of a :func:`serving_model`; returns its path.
 
     It takes the place of an earlier one. Raises ValueError if ``folder`` holds anything else, and
-    leaves it alone. Notebook 06.
+    leaves it alone. Notebook 09.
     """
     folder = Path(folder)
     kept = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
@@ -94,7 +94,7 @@ def save_litert(model, path, half=False):
     """Write a LiteRT file (``.tflite``) for phones, browsers, small computers; returns its path.
 
     ``model`` is a :func:`serving_model`. ``half`` stores the weights in float16, in half the bytes.
-    Raises :class:`helpers.weights.RunError` if the file cannot be written. Notebook 06.
+    Raises :class:`helpers.weights.RunError` if the file cannot be written. Notebook 09.
     """
     options = {"optimizations": [tf.lite.Optimize.DEFAULT],
                "target_spec": {"supported_types": [tf.float16]}} if half else {}
@@ -106,7 +106,7 @@ def save_litert(model, path, half=False):
 
 
 def call_saved_model(folder):
-    """The function in a SavedModel: RGB in [0, 1], (height, width, 3), to the same. Notebook 06."""
+    """The function in a SavedModel: RGB in [0, 1], (height, width, 3), to the same. Notebook 09."""
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
     return lambda image: serve(hazy=tf.constant(image[None], tf.float32))["clear"][0].numpy()
 
@@ -114,7 +114,7 @@ def call_saved_model(folder):
 def call_litert(path, threads=2):
     """The function in a LiteRT file: RGB in [0, 1], (height, width, 3), to the same.
 
-    Needs NumPy and ai-edge-litert, and neither TensorFlow nor this project. Notebook 06.
+    Needs NumPy and ai-edge-litert, and neither TensorFlow nor this project. Notebook 09.
     """
     from ai_edge_litert.interpreter import Interpreter
 

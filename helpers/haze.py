@@ -132,7 +132,7 @@ def guided_upsample(guide, image, radius, eps):
     Both are float (height, width), ``image`` the smaller one. The linear functions of
     :func:`guided_filter` are found at the small size, where ``radius`` counts, and applied to the
     full guide: hardly more work than the enlargement. He and Sun 2015, "Fast Guided Filter";
-    notebook 05.
+    notebook 08.
     """
     a, b = guided_lines(resize(guide, image.shape), image, radius, eps)
     return resize(a, guide.shape) * guide + resize(b, guide.shape)
@@ -179,7 +179,7 @@ def autocontrast(image, clipped=0.01):
     """Stretch each channel so that its ``clipped`` darkest and brightest parts become 0 and 1.
 
     The simplest remedy for lost contrast, and a baseline: it knows nothing of depth. Raises
-    ValueError as :func:`check_image`. Notebook 04.
+    ValueError as :func:`check_image`. Notebook 07.
     """
     image = check_image(image)
     low, high = np.quantile(image, [clipped, 1 - clipped], axis=(0, 1))

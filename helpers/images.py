@@ -1,6 +1,6 @@
 """Image files: loading any photograph, and saving what was made of it.
 
-Images are float32 RGB in [0, 1], shape (height, width, 3). Taught in notebook 01.
+Images are float32 RGB in [0, 1], shape (height, width, 3). Taught in notebook 02.
 """
 
 import io
@@ -40,7 +40,7 @@ def why_not(path):
     """Why a picture in a folder is passed over; None if it is read, or is no picture.
 
     Judged by its name, and by its content only if the name says nothing. The sentence does not
-    repeat the path. Notebook 01.
+    repeat the path. Notebook 02.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -66,7 +66,7 @@ def open_image(source, name=None, within=None):
     animation, and of several pictures in one file, it is the first. ``within``, (long side, short
     side) in pixels, shrinks what is larger; ``info["size"]`` of the result is the upright size
     before that. Raises :class:`ImageError` for a file that is missing, no image, damaged, larger
-    than :data:`MOST_PIXELS`, or that does not tell which value is white. Notebooks 00 and 01.
+    than :data:`MOST_PIXELS`, or that does not tell which value is white. Notebooks 00 and 02.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         source = io.BytesIO(source)
@@ -272,7 +272,7 @@ def _camera_data(image):
 def load_image(path):
     """Read an image file: float32 RGB in [0, 1], shape (height, width, 3), upright.
 
-    Raises :class:`ImageError` as :func:`open_image` does. Notebook 01.
+    Raises :class:`ImageError` as :func:`open_image` does. Notebook 02.
     """
     return to_rgb(open_image(path))
 
@@ -282,7 +282,7 @@ def load_depth(path, farthest=5.0):
 
     The file is a 16-bit greyscale PNG. The unit is the distance at which haze of beta 1 takes
     63 % of the light. Raises :class:`ImageError` as :func:`open_image` does, and for another
-    kind of image. Notebook 01.
+    kind of image. Notebook 02.
     """
     image = open_image(path)
     if not image.mode.startswith("I"):

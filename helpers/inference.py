@@ -1,4 +1,4 @@
-"""Dehaze an image of any size with a trained generator. Taught in notebooks 04 and 05."""
+"""Dehaze an image of any size with a trained generator. Taught in notebooks 07 and 08."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ def dehaze(generator, image, strength=1.0):
     ``strength`` goes from 0 (the image itself) over 1 (what the network proposes) to a little
     beyond. A generator whose ``architecture`` names the physics network sees the whole image, at
     most 512 pixels long, and its maps are applied to all pixels; any other goes over the image in
-    tiles. Raises ValueError as :func:`helpers.haze.check_image`. Notebooks 04 and 05.
+    tiles. Raises ValueError as :func:`helpers.haze.check_image`. Notebooks 07 and 08.
     """
     image = check_image(image)
     if strength == 0:
@@ -48,7 +48,7 @@ def haze_maps(generator, image, longest=512):
 
     The network looks at a copy of at most ``longest`` pixels with even sides, continued by
     reflection to the multiple that its levels need; h and w are half of the copy's. Raises
-    ValueError as :func:`helpers.haze.check_image`. Notebook 05.
+    ValueError as :func:`helpers.haze.check_image`. Notebook 08.
     """
     image = check_image(image)
     whole = np.array(image.shape[:2])
@@ -68,7 +68,7 @@ def apply_maps(image, maps, strength=1.0, **options):
     """J = I + strength (K·I - B) for every pixel of an RGB image in [0, 1], clipped.
 
     ``maps`` is what :func:`haze_maps` returns, ``options`` are those of :func:`map_changes`.
-    Notebook 05.
+    Notebook 08.
     """
     out = np.empty(image.shape, "float32")
     for rows, change in map_changes(image, maps, **options):
@@ -83,7 +83,7 @@ def map_changes(image, maps, radius=4, eps=3e-5, rows=128):
 
     K and B are enlarged along the edges of the image (see :func:`helpers.haze.guided_upsample`),
     ``rows`` rows at a time, so that 24 megapixels need little more memory than the image and the
-    result. Raises ValueError as :func:`helpers.haze.check_image`. Notebook 05.
+    result. Raises ValueError as :func:`helpers.haze.check_image`. Notebook 08.
     """
     image = check_image(image)
     height, width = image.shape[:2]
@@ -119,7 +119,7 @@ def in_tiles(generator, image, size=256, stride=128, batch=4):
     blended with weights that fall to the rim, so that no border shows. Beforehand the image is
     continued by reflection: a network is at its worst along the rim, where its convolutions see
     padding. Inference mode: no dropout, stored batch statistics. Raises ValueError as
-    :func:`helpers.haze.check_image`. Notebook 04.
+    :func:`helpers.haze.check_image`. Notebook 07.
     """
     image, run = check_image(image), compiled(generator)
     height, width = image.shape[:2]
@@ -154,7 +154,7 @@ def verdict(discriminator, hazy, image):
     """What a PatchGAN says of the central 256×256 pixels of an RGB image in [0, 1].
 
     Returns float32 (30, 30): the probability, 0..1, of each patch of being real, given ``hazy``.
-    Notebook 04.
+    Notebook 07.
     """
     inputs = [normalise(central(check_image(x)))[None] for x in (hazy, image)]
     logits = discriminator(inputs, training=False)[0, ..., 0]

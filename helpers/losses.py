@@ -1,11 +1,11 @@
-"""What each network is told to do better. Taught in notebook 03."""
+"""What each network is told to do better. Taught in notebook 05."""
 
 import keras
 from keras import ops
 
 
 def cross_entropy(truth, logits):
-    """Mean binary cross-entropy of logits; ``truth`` is 0 or 1, of the same shape. Notebook 03."""
+    """Mean binary cross-entropy of logits; ``truth`` is 0 or 1, of the same shape. Notebook 05."""
     # Not the class BinaryCrossentropy: on several devices it divides by their number.
     return ops.mean(keras.losses.binary_crossentropy(truth, logits, from_logits=True))
 
@@ -14,7 +14,7 @@ def discriminator_loss(real_logits, fake_logits):
     """Mean of the cross-entropies of "real is real" and "fake is fake"; log 2 when guessing.
 
     Logits have shape (batch, h, w, 1). The mean, as the paper's halving, keeps the discriminator
-    from learning twice as fast. Goodfellow et al. 2014, Isola et al. 2017, section 3; notebook 03.
+    from learning twice as fast. Goodfellow et al. 2014, Isola et al. 2017, section 3; notebook 05.
     """
     real = cross_entropy(ops.ones_like(real_logits), real_logits)
     fake = cross_entropy(ops.zeros_like(fake_logits), fake_logits)
@@ -24,13 +24,13 @@ def discriminator_loss(real_logits, fake_logits):
 def adversarial_loss(fake_logits):
     """Cross-entropy of "fake is real": small when the discriminator is fooled, log 2 at a draw.
 
-    The non-saturating form of Goodfellow et al. 2014, section 3; notebook 03.
+    The non-saturating form of Goodfellow et al. 2014, section 3; notebook 05.
     """
     return cross_entropy(ops.ones_like(fake_logits), fake_logits)
 
 
 def l1_loss(clear, fake):
-    """Mean absolute difference of two images in [-1, 1]. Isola et al. 2017, eq. 3; notebook 03."""
+    """Mean absolute difference of two images in [-1, 1]. Isola et al. 2017, eq. 3; notebook 05."""
     return ops.mean(ops.abs(clear - fake))
 
 
@@ -39,7 +39,7 @@ def ssim_loss(clear, fake):
 
     It answers to local contrast, where the L1 loss answers to the level of each pixel. Uniform
     windows of 8×8 pixels in place of the metric's Gaussian ones, which are slower to
-    differentiate. Wang et al. 2004; Zhao et al. 2017; notebook 05.
+    differentiate. Wang et al. 2004; Zhao et al. 2017; notebook 08.
     """
     x, y = (clear + 1) / 2, (fake + 1) / 2
 

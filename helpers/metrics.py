@@ -1,6 +1,6 @@
 """Scores of a dehazed image against the clear one: PSNR, SSIM and the scoreboard.
 
-Images are float RGB in [0, 1], shape (height, width, 3). Taught in notebook 04.
+Images are float RGB in [0, 1], shape (height, width, 3). Taught in notebook 07.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ def psnr(image, truth):
 
     ``image`` and ``truth`` are arrays of one shape with values in [0, 1]; equal ones give
     infinity. Score image by image and average the scores: the PSNR of a whole batch is another
-    number. Notebook 04.
+    number. Notebook 07.
     """
     error = np.mean((np.asarray(image, "float64") - np.asarray(truth, "float64")) ** 2)
     return float("inf") if error == 0 else float(10 * np.log10(1 / error))
@@ -26,7 +26,7 @@ def ssim(image, truth):
     ``image`` and ``truth`` are RGB in [0, 1], at least 11 pixels a side. Gaussian window of 11
     pixels, sigma 1.5, mean over pixels and channels: ``tf.image.ssim``. Raises ValueError for two
     sizes, for smaller images and as :func:`helpers.haze.check_image`. Wang, Bovik, Sheikh and
-    Simoncelli 2004; notebook 04.
+    Simoncelli 2004; notebook 07.
     """
     image, truth = check_image(image), check_image(truth, "truth")
     if image.shape != truth.shape or min(image.shape[:2]) < 11:
@@ -51,7 +51,7 @@ def scoreboard(methods, scenes):
     """Score every method on every scene; returns {method: array (scenes, 2) of (PSNR, SSIM)}.
 
     ``methods`` maps a name to a function from a hazy to a dehazed image, ``scenes`` is a list of
-    (hazy, clear). All images are RGB in [0, 1]. Notebook 04.
+    (hazy, clear). All images are RGB in [0, 1]. Notebook 07.
     """
     return {
         name: np.array([score(method(hazy), clear) for hazy, clear in scenes])

@@ -1,6 +1,6 @@
 """The two networks: a U-Net generator and a PatchGAN discriminator.
 
-Images are RGB in [-1, 1], shape (batch, height, width, 3). Taught in notebooks 02 and 05.
+Images are RGB in [-1, 1], shape (batch, height, width, 3). Taught in notebooks 04 and 08.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ def encoder_block(x, filters, norm=True):
 
     The running statistics have momentum 0.9, for Keras' default of 0.99 remembers a hundred steps,
     in which the weights have become others. (batch, h, w, c) becomes (batch, h/2, w/2, filters).
-    Isola et al. 2017, section 6.1; notebook 02.
+    Isola et al. 2017, section 6.1; notebook 04.
     """
     x = layers.Conv2D(
         filters, 4, strides=2, padding="same", use_bias=False, kernel_initializer=normal()
@@ -34,7 +34,7 @@ def encoder_block(x, filters, norm=True):
 def decoder_block(x, filters, dropout=0.0):
     """Double height and width: 4×4 transposed convolution, batch normalisation, dropout, ReLU.
 
-    (batch, h, w, c) becomes (batch, 2h, 2w, filters). Isola et al. 2017, section 6.1; notebook 02.
+    (batch, h, w, c) becomes (batch, 2h, 2w, filters). Isola et al. 2017, section 6.1; notebook 04.
     """
     x = layers.Conv2DTranspose(
         filters, 4, strides=2, padding="same", use_bias=False, kernel_initializer=normal()
@@ -53,7 +53,7 @@ def unet(width=64, levels=8, skips=True, classic=False, dropout=0.5):
     its size, and adds the input to the output (which may then leave [-1, 1] a little).
     ``classic=True`` is the paper's network: it paints the whole output, and normalises the
     bottleneck. ``dropout`` is the part of the features that the three deepest decoder levels drop
-    while training. Ronneberger et al. 2015, Isola et al. 2017, section 6.1.1; notebook 02.
+    while training. Ronneberger et al. 2015, Isola et al. 2017, section 6.1.1; notebook 04.
     """
     filters = [width * min(2**i, 8) for i in range(levels)]
     image = keras.Input((None, None, 3), name="hazy")
@@ -78,7 +78,7 @@ def unet(width=64, levels=8, skips=True, classic=False, dropout=0.5):
 def plain_encoder_block(x, filters):
     """Halve height and width: 4×4 convolution of stride 2, ReLU, and no normalisation.
 
-    (batch, h, w, c) becomes (batch, h/2, w/2, filters). Notebook 05.
+    (batch, h, w, c) becomes (batch, h/2, w/2, filters). Notebook 08.
     """
     x = layers.Conv2D(filters, 4, strides=2, padding="same", kernel_initializer="he_normal")(x)
     return layers.ReLU()(x)
@@ -89,7 +89,7 @@ def resize_block(x, filters):
 
     All output pixels share one kernel, so a flat area stays flat; a transposed convolution has
     other weights for odd pixels than for even ones, which gives checkerboards. (batch, h, w, c)
-    becomes (batch, 2h, 2w, filters). Odena, Dumoulin and Olah 2016; notebook 05.
+    becomes (batch, 2h, 2w, filters). Odena, Dumoulin and Olah 2016; notebook 08.
     """
     x = layers.UpSampling2D()(x)
     x = layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
@@ -100,7 +100,7 @@ def residual_block(x, filters):
     """Add two 3×3 convolutions to their input, which must have ``filters`` channels.
 
     The second starts at zero: the block begins as the identity, and needs no normalisation. He et
-    al. 2016; Zhang, Dauphin and Ma 2019 («Fixup»); notebook 05.
+    al. 2016; Zhang, Dauphin and Ma 2019 («Fixup»); notebook 08.
     """
     y = layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
     y = layers.ReLU()(y)
@@ -114,7 +114,7 @@ def physics_head(image, x):
     ``image`` is I in [-1, 1], (batch, h, w, 3), ``x`` features (batch, h/2, w/2, c). K and B,
     three channels each, are for values in [0, 1]: by the scattering model K = 1/t - 1 and
     B = A·K. They start at zero, J = I. After Li et al. 2017 («AOD-Net», eq. 4), with two maps in
-    place of one; notebook 05.
+    place of one; notebook 08.
     """
     maps = layers.Conv2D(
         6, 3, padding="same", kernel_initializer="zeros", dtype="float32", name="maps"
@@ -129,7 +129,7 @@ def physics_unet(filters=(32, 64, 128, 160, 160, 160), blocks=(0, 1, 2, 2, 2, 2)
     ``filters`` are those of each level, ``blocks`` its residual blocks, on the way down and on
     the way up. Height and width must be multiples of 2**levels. At the bottom the mean over the
     whole image is added to every place, for airlight and exposure are the same everywhere. Image
-    in and out: RGB in [-1, 1], one size; the layer "maps" gives K and B at half size. Notebook 05.
+    in and out: RGB in [-1, 1], one size; the layer "maps" gives K and B at half size. Notebook 08.
     """
     image = keras.Input((None, None, 3), name="hazy")
     x, features = image, []
@@ -155,7 +155,7 @@ def patchgan(width=64, conditional=True):
 
     Both inputs are RGB in [-1, 1]; 256×256 pixels give logits (batch, 30, 30, 1), above 0 for
     «real». ``conditional=False`` ignores the hazy image and judges the other alone. Isola et al.
-    2017, section 6.1.2; notebook 02.
+    2017, section 6.1.2; notebook 04.
     """
     hazy = keras.Input((None, None, 3), name="hazy")
     image = keras.Input((None, None, 3), name="image")
@@ -174,7 +174,7 @@ def patchgan(width=64, conditional=True):
 
 
 def size_multiple(generator):
-    """What a generator's height and width must be multiples of: 2 for each halving. Notebook 06."""
+    """What a generator's height and width must be multiples of: 2 for each halving. Notebook 09."""
     return 2 ** sum(getattr(layer, "strides", None) == (2, 2) and isinstance(layer, layers.Conv2D)
                     for layer in generator.layers)
 
@@ -182,7 +182,7 @@ def size_multiple(generator):
 def receptive_field(kernels_and_strides):
     """Side, in input pixels, of what one output of a stack of convolutions can see.
 
-    ``kernels_and_strides`` lists (kernel, stride) from input to output. Notebook 02.
+    ``kernels_and_strides`` lists (kernel, stride) from input to output. Notebook 04.
     """
     side = 1
     for kernel, stride in reversed(kernels_and_strides):
@@ -196,7 +196,7 @@ def compiled(network):
     A generator whose ``architecture`` names the physics network gives its maps K and B. The graph
     is traced once for all sizes and stays with the network. It reads the weights each time it
     runs, so that a network in training is used as it stands. About 1.6 times as fast as layer by
-    layer. Notebook 04.
+    layer. Notebook 07.
     """
     if not hasattr(network, "_graph"):
         inner = network

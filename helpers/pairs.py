@@ -1,4 +1,4 @@
-"""Find hazy/clear pairs on disk, however their data set names them. Taught in notebook 01."""
+"""Find hazy/clear pairs on disk, however their data set names them. Taught in notebook 02."""
 
 import os
 import re
@@ -74,7 +74,7 @@ SIDE_BY_SIDE = Layout("side by side", "(.+)", "(.+)", {
 
 
 def layout_table():
-    """The layouts that :func:`find_pairs` knows, as a Markdown table. Notebook 01."""
+    """The layouts that :func:`find_pairs` knows, as a Markdown table. Notebook 02."""
     notes = {"centre": "a larger clear image is cropped in the centre",
              "half": "one file, hazy half on the left"}
     rows = [(name, f"`{hazy}`", f"`{clear}`", notes.get(layout.crop, ""))
@@ -341,7 +341,7 @@ def find_pairs(root, hazy_on="left"):
     and the scenes' names begin with theirs. ``hazy_on``, "left" or "right", is for files with both
     images side by side. Raises :class:`PairError` when there are no pairs, when an image has two
     possible partners, and when a hazy image has none. Pictures that are not used are told in one
-    warning. Notebook 01.
+    warning. Notebook 02.
     """
     found = scan(root, hazy_on)
     for path in found.hazy_orphans:
@@ -365,7 +365,7 @@ def split_by_scene(pairs, validation=0.2, seed=0):
     Where the data set is split already, its parts test, val and validation are held back. Otherwise
     ``validation`` is the share of *scenes* held back, at least one; the same ``pairs`` and ``seed``
     give the same split. Raises :class:`PairError` for fewer than two scenes, and if all of them are
-    to be held back. Notebook 01.
+    to be held back. Notebook 02.
     """
     scenes = sorted({pair.scene for pair in pairs})
     if len(scenes) < 2:
@@ -382,7 +382,7 @@ def split_by_scene(pairs, validation=0.2, seed=0):
 
 def one_per_scene(pairs):
     """One pair of each scene, in order of the scenes: the first version of the first scene, the
-    second of the second, and so on, so that the hazes differ. Notebook 03.
+    second of the second, and so on, so that the hazes differ. Notebook 05.
     """
     scenes = {}
     for pair in pairs:

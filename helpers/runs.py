@@ -1,4 +1,4 @@
-"""Training runs on disk: folders, checkpoints, what is watched. Taught in notebook 03."""
+"""Training runs on disk: folders, checkpoints, what is watched. Taught in notebook 05."""
 
 import contextlib
 import hashlib
@@ -53,7 +53,7 @@ class Run:
     ``writes=False`` reads only: of several processes that train together, one writes. A folder
     without ``generator.safetensors`` is an unfinished run. Used by ``with``, the run gives its
     folder free at the end. Raises :class:`RunError` if the folder cannot be written, or if another
-    process trains in it. Notebook 03.
+    process trains in it. Notebook 05.
     """
 
     def __init__(self, settings, networks, optimizers, folder, writes=True):
@@ -263,7 +263,7 @@ def open_run(settings, networks, optimizers, runs=None, folder=None, writes=True
     ``runs`` is the folder of all runs, by default :func:`helpers.env.runs_folder`; ``folder``, if
     given, is the run's own. ``writes`` as in :class:`Run`; ``data`` is the :func:`fingerprint` of
     what is trained on. Raises :class:`RunError` if the run in ``folder`` has other data. Nothing
-    is ever deleted. Notebook 03.
+    is ever deleted. Notebook 05.
     """
     if folder is None:
         runs = Path(runs or env.runs_folder())
@@ -297,7 +297,7 @@ def load_verdicts(folder):
     """What the PatchGAN said of them: {scene: {step: float32 (30, 30)}}.
 
     Each value is the probability, 0..1, that it gave a patch of the picture's central 256×256
-    pixels of being real. Empty for a run without a discriminator. Notebook 04.
+    pixels of being real. Empty for a run without a discriminator. Notebook 07.
     """
     return _frames(folder, "png", lambda path: load_image(path)[..., 0])
 
@@ -334,7 +334,7 @@ def watch(run, scenes, dehaze, callback, pairs=(), reports=20, checkpoints=5):
     means of what the steps returned, and calls ``callback`` with a :class:`Report`. About
     ``checkpoints`` times, and after the first and the last step, it writes a checkpoint (tens of
     megabytes, hence not each time). ``pairs`` are those that are trained on. Raises
-    :class:`RunError` if the training has diverged, see :func:`diverged`. Notebook 03.
+    :class:`RunError` if the training has diverged, see :func:`diverged`. Notebook 05.
     """
     steps, every = run.settings.steps, max(1, run.settings.steps // reports)
     scenes = [(name, *shrunk(hazy, clear)) for name, hazy, clear in scenes]

@@ -1,7 +1,7 @@
 """Haze made on the fly: endless training pairs from clear photographs and from real hazy pairs.
 
 NumPy and Pillow only. Images are float32 RGB in [0, 1], shape (height, width, 3); every random
-decision comes from the generator that is passed in. Used in notebook 01, taught in notebook 05.
+decision comes from the generator that is passed in. Used in notebook 01, taught in notebook 08.
 """
 
 import io
@@ -28,7 +28,7 @@ class Ranges:
     What others draw: RESIDE (Li et al. 2019) beta 0.6 to 1.8 a metre and airlight 0.7 to 1 indoors,
     beta 0.04 to 0.2 and airlight 0.8 to 1 outdoors, neither noise nor JPEG; RIDCP (Wu et al. 2023)
     beta 0.3 to 1.5, doubled, on normalised inverse depth, airlight 0.25 to 1 (0.025 a channel),
-    half of the time each noise of 2 to 25 before the haze and JPEG of 30 to 95. Notebooks 01, 05.
+    half of the time each noise of 2 to 25 before the haze and JPEG of 30 to 95. Notebooks 01, 08.
     """
 
     thickness: tuple = (0.15, 2.5)
@@ -43,7 +43,7 @@ class Ranges:
 def smooth_noise(shape, rng, octaves=4):
     """Multi-octave noise: float32 ``shape`` with mean 0 and standard deviation 1, in soft clouds.
 
-    Each octave has half the size and half the strength of the one before. Perlin 1985; notebook 05.
+    Each octave has half the size and half the strength of the one before. Perlin 1985; notebook 08.
     """
     total = np.zeros(shape, "float32")
     for octave in range(octaves):
@@ -56,7 +56,7 @@ def find_sky(clear):
     """Guess the sky of a clear photograph: mask (height, width), True for sky.
 
     Bright, blue or grey, smooth, and with nothing but sky above it. White walls at the upper edge
-    deceive it, and the rims of clouds cut it into columns. Notebook 05.
+    deceive it, and the rims of clouds cut it into columns. Notebook 08.
     """
     small = clear[::4, ::4]
     red, green, blue = np.moveaxis(small, -1, 0)
@@ -98,7 +98,7 @@ def synthesise(clear, rng, depth=None, sky=None, ranges=None):
     ``depth`` and ``sky`` (height, width) are optional. With a sky in the picture the airlight is
     mostly near the sky's own brightness: it is the same light, and a network that learned
     otherwise darkens every sky. Scattering model as in :func:`helpers.haze.add_haze`. Raises
-    ValueError if ``clear`` is no RGB image in [0, 1]. Notebook 05.
+    ValueError if ``clear`` is no RGB image in [0, 1]. Notebook 08.
     """
     clear, ranges = check_image(clear, "clear"), ranges or Ranges()
     sky = find_sky(clear) if sky is None else sky > 0.5
@@ -132,7 +132,7 @@ def restrengthen(hazy, clear, rng):
     """A real pair with another amount of its own haze: ``clear`` + s (``hazy`` - ``clear``).
 
     Exact as far as the scattering model holds, for I - J = (1 - t)(A - J): the haze is s times as
-    opaque. Two thirds of the pairs stay as they are. Notebook 05.
+    opaque. Two thirds of the pairs stay as they are. Notebook 08.
     """
     s = rng.uniform(0, 1.1) if rng.random() < 1 / 3 else 1.0
     return np.clip(clear + s * (hazy - clear), 0, 1)
@@ -172,7 +172,7 @@ class Mixture:
     all uint8 arrays; a pair is drawn from the first with probability ``real``. From pair
     ``late_from`` on that is ``late_real``, and real pairs keep their exposure: the camera's answer
     to haze is worth learning in the end. Calling it returns (hazy, clear), float32 RGB in [0, 1],
-    shape (size, size, 3). Notebook 05.
+    shape (size, size, 3). Notebook 08.
     """
 
     def __init__(self, pairs, clear, real=0.5, size=256, seed=0, ranges=None,

@@ -1,6 +1,6 @@
 """The train steps, the loop, and what they need: settings, optimizers, several devices.
 
-Taught in notebook 03.
+Taught in notebook 05.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from helpers.weights import RunError
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Learning rate: constant for the first half of ``steps``, then falling to 0 in a line.
 
-    As in the code of Isola et al. 2017. Notebook 03.
+    As in the code of Isola et al. 2017. Notebook 05.
     """
 
     def __init__(self, rate, steps):
@@ -113,7 +113,7 @@ def build(settings):
 
     The first is the average of the generator's weights (:func:`update_average`), for evaluation.
     Sets the random seed. Adam with beta_1 = 0.5, as Isola et al. 2017, section 3.3. On several
-    devices batch normalisation is over the whole batch. Notebook 03.
+    devices batch normalisation is over the whole batch. Notebook 05.
     """
     env.seed_everything(settings.seed)
     with computing_in(settings.precision):
@@ -147,7 +147,7 @@ def pix2pix_step(networks, optimizers, hazy, clear, l1=100.0):
     ``networks`` are (generator, discriminator), ``hazy`` and ``clear`` batches in [-1, 1]. The
     generator runs once: its tape records again, after the discriminator's update, what the
     generator is told. Returns the losses by name, and the logits of the real and of the generated
-    images. Isola et al. 2017, section 3.3; notebook 03.
+    images. Isola et al. 2017, section 3.3; notebook 05.
     """
     (generator, discriminator), (g_adam, d_adam) = networks, optimizers
     with tf.GradientTape() as g_tape:
@@ -168,7 +168,7 @@ def pix2pix_step(networks, optimizers, hazy, clear, l1=100.0):
 def l1_step(networks, optimizers, hazy, clear):
     """The same without an adversary: the generator alone, told to come near the clear image.
 
-    Arguments and result as of :func:`pix2pix_step`; there are no logits. Notebook 03.
+    Arguments and result as of :func:`pix2pix_step`; there are no logits. Notebook 05.
     """
     with tf.GradientTape() as tape:
         far = l1_loss(clear, networks[0](hazy, training=True))
@@ -182,7 +182,7 @@ def compile_step(step, networks, optimizers, settings, strategy, every=10):
     ``step`` is :func:`pix2pix_step` or another function of (networks, optimizers, hazy, clear),
     ``networks`` are (average, generator, discriminator), built in the scope of ``strategy``. What
     the devices return is averaged; of the logits it is the part that was judged rightly. The
-    average of the weights takes every tenth step, which saves most of its time. Notebook 03.
+    average of the weights takes every tenth step, which saves most of its time. Notebook 05.
     """
     average, *trained = networks
 
@@ -209,7 +209,7 @@ def distribute_batches(strategy, pairs, settings, start=0):
 
     The devices together get batch n of ``settings.batch`` pairs at step n, as one device alone
     would. Raises :class:`helpers.weights.RunError` if they cannot share a batch evenly, and
-    :class:`helpers.images.ImageError` for a file that cannot be read. Notebook 03.
+    :class:`helpers.images.ImageError` for a file that cannot be read. Notebook 05.
     """
     devices = strategy.num_replicas_in_sync
     if settings.batch % devices:
@@ -232,7 +232,7 @@ def readable(batches):
 def train(step, batches, first, last, after_step):
     """Take steps ``first`` + 1 to ``last``, one batch each, and call ``after_step(n, seen)``.
 
-    ``step(hazy, clear)`` returns numbers by name, ``batches`` yields (hazy, clear). Notebook 03.
+    ``step(hazy, clear)`` returns numbers by name, ``batches`` yields (hazy, clear). Notebook 05.
     """
     numbers = range(first + 1, last + 1)
     for n, (hazy, clear) in zip(numbers, batches, strict=False):
@@ -245,7 +245,7 @@ def update_average(average, generator, decay, step):
 
     It remembers about 1 / (1 - ``decay``) steps, fewer at the start: ``step`` counts them. Its
     validation scores usually jump less than those of the last step's weights. Polyak and Juditsky
-    1992; Yazıcı et al. 2019 for GANs; notebook 05.
+    1992; Yazıcı et al. 2019 for GANs; notebook 08.
     """
     step = tf.cast(step, tf.float32)
     decay = tf.minimum(decay, (1 + step) / (10 + step))
@@ -266,7 +266,7 @@ def fit(settings, pairs, scenes, callback, runs=None, folder=None, strategy=None
     ``pairs`` are trained on and ``scenes``, a list of (name, hazy, clear), watched; ``callback``
     and ``reports`` as in :func:`helpers.runs.watch`; ``runs`` and ``folder`` as in
     :func:`helpers.runs.open_run`. ``strategy`` is a ``tf.distribute`` strategy for several
-    devices. Notebook 03.
+    devices. Notebook 05.
     """
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():

@@ -107,7 +107,7 @@ def loss_figure(history, status="", done=None, pictures=None):
 
     ``status`` stands above a progress bar, filled to ``done`` in 0..1; ``history`` is a list of
     dictionaries with ``step`` and any of ``discriminator``, ``adversarial``, ``l1``, ``psnr``;
-    ``pictures`` is a list of images. Notebook 03.
+    ``pictures`` is a list of images. Notebook 05.
     """
     figure = plt.figure(figsize=(12, 3.2 + (2.3 if pictures else 0)), layout="constrained")
     top, *bottom = figure.subfigures(2, 1, height_ratios=[3.2, 2.3]) if pictures else [figure]
@@ -145,7 +145,7 @@ def training_figure():
     """A callback for :func:`helpers.training.fit`: :func:`loss_figure`, replaced in place.
 
     It takes a :class:`helpers.runs.Report`. Without a notebook's front end it prints a line each
-    time. Notebook 03.
+    time. Notebook 05.
     """
     if get_ipython() is None:
         return lambda report: print(report.status, flush=True)
@@ -219,7 +219,7 @@ def contact_sheet(pairs, count=8, width=240):
     """Up to ``count`` pairs, evenly chosen: RGB in [0, 1], hazy above clear, four in a row.
 
     Pairs that cannot be read are left out; if none is left, the last one's
-    :class:`helpers.images.ImageError` is raised. Notebook 01.
+    :class:`helpers.images.ImageError` is raised. Notebook 02.
     """
     cell = (width, width * 3 // 4)
     within = (2 * width, 2 * width)

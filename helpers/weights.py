@@ -1,4 +1,4 @@
-"""Files of trained generators: saved, found and loaded. Taught in notebook 04."""
+"""Files of trained generators: saved, found and loaded. Taught in notebook 07."""
 
 import contextlib
 import hashlib
@@ -77,7 +77,7 @@ def save_generator(generator, path, name, dtype="float16", **architecture):
 
     ``name`` is the run's, ``architecture`` the function of :mod:`helpers.models` ("network") and
     its arguments. Half precision halves the file. Variables are stored by their position; their
-    SHA-256 and the versions go along. Notebook 03.
+    SHA-256 and the versions go along. Notebook 05.
     """
     arrays = [np.asarray(v).astype(dtype) for v in generator.variables if "seed" not in v.name]
     write_arrays(path, arrays, format=2, name=name, architecture=architecture,
@@ -101,12 +101,12 @@ def find_weights(name, runs=None):
     """Folder of the newest finished run called ``name``, or of the weights that are shipped.
 
     A folder holds ``generator.safetensors`` and ``history.json``; of a run, and of the shipped
-    pix2pix, also ``frames/``. Raises :class:`WeightsError` if there is neither. Notebook 04.
+    pix2pix, also ``frames/``. Raises :class:`WeightsError` if there is neither. Notebook 07.
     """
     finished = find_runs(name, runs or env.runs_folder(), finished=True)
     shipped = env.SAMPLE_DATA / "weights" / name
     if not finished and not shipped.is_dir():
-        remedy = "run make weights" if name == "improved" else "run notebook 03"
+        remedy = "run make weights" if name == "improved" else "run notebook 05"
         raise WeightsError(f"{shipped}: no such weights; {remedy} to train {name}.")
     return finished[-1] if finished else shipped
 
@@ -116,7 +116,7 @@ def load_generator(path):
 
     Its attribute ``architecture`` is what the file says of it: the "network" of
     :mod:`helpers.models` and its arguments. Raises :class:`WeightsError` if the file is missing,
-    damaged, of another network or of a newer format. Notebook 04.
+    damaged, of another network or of a newer format. Notebook 07.
     """
     env.check_keras()
     again = "get it again, or train it anew"
@@ -124,7 +124,7 @@ def load_generator(path):
         arrays, meta = read_arrays(path)
         version = meta["format"]
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file; run notebook 03 first.") from None
+        raise WeightsError(f"{path}: no such file; run notebook 05 first.") from None
     except UNREADABLE as error:
         problem = f"not a generator of this project, or damaged ({error!r}); {again}"
         raise WeightsError(f"{path}: {problem}.") from None

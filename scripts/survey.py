@@ -2,7 +2,7 @@
 
     python scripts/survey.py FOLDER
 
-Exit status: 0 nothing wrong, 1 with warnings, 2 without pairs or with wrong arguments. Notebook 01.
+Exit status: 0 nothing wrong, 1 with warnings, 2 without pairs or with wrong arguments. Notebook 02.
 """
 
 import argparse

@@ -20,11 +20,11 @@ def parse(arguments):
     """The command line's options; a wrong one ends the program with status 2 and one sentence."""
     parser = argparse.ArgumentParser(
         "train.py", epilog=EPILOGUE,
-        description="Train pix2pix on a folder of pairs, as notebook 03 does. What is not said is "
+        description="Train pix2pix on a folder of pairs, as notebook 05 does. What is not said is "
                     "chosen by the machine.")
     parser.add_argument("data", metavar="DATA", type=Path, help="folder of pairs")
     parser.add_argument("--out", metavar="RUN", type=Path, required=True,
-                        help="folder of the run; runs/pix2pix-NUMBER is found by notebook 04")
+                        help="folder of the run; runs/pix2pix-NUMBER is found by notebook 07")
     parser.add_argument("--resume", action="store_true", help="continue the run that is in RUN")
     parser.add_argument("--data-changed", action="store_true",
                         help="continue although DATA is not what the run began with, and record it")

@@ -13,7 +13,7 @@ from helpers import env  # before any test imports TensorFlow: it sets how that 
 
 # What takes longest begins first, so that two workers end at about the same time. The second lesson
 # reads what the first one trains.
-LESSONS = ("notebooks/03_training_loop.ipynb", "notebooks/04_interactive_evaluation.ipynb")
+LESSONS = ("notebooks/05_training_loop.ipynb", "notebooks/07_interactive_evaluation.ipynb")
 LONG = ("tests/test_browser.py", "tests/test_browser_quickstart.py", "tests/test_training.py")
 
 

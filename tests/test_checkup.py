@@ -168,7 +168,7 @@ def test_the_shipped_runs_are_healthy(name):
     assert set(kinds(diagnose(json.loads(path.read_text())))) == healthy
 
 
-# The patients of notebook 03.
+# The patients of notebook 05.
 
 
 @dataclass(frozen=True)

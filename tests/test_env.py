@@ -237,7 +237,7 @@ def test_seed_everything_repeats():
 
 @pytest.fixture(scope="module")
 def setup_source():
-    notebook = env.ROOT / "notebooks" / "01_data_loading.ipynb"
+    notebook = env.ROOT / "notebooks" / "02_data_loading.ipynb"
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     return next("".join(c["source"]) for c in cells if c.get("id") == "setup")
 

@@ -1,4 +1,4 @@
-"""helpers.panels.evaluation: what notebook 04 shows, with small scenes and no network."""
+"""helpers.panels.evaluation: what notebook 07 shows, with small scenes and no network."""
 
 import json
 

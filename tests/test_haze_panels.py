@@ -1,4 +1,4 @@
-"""helpers.panels.haze: what the panels of notebook 01 show, and the haze that it is made of."""
+"""helpers.panels.haze: what the panels of notebook 02 show, and the haze that it is made of."""
 
 import numpy as np
 import pytest

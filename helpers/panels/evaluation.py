@@ -1,4 +1,4 @@
-"""The panels of notebook 04: a scene under each method, a training run step by step, and haze of
+"""The panels of notebook 07: a scene under each method, a training run step by step, and haze of
 any density.
 
 Each is an object that is called with the values of the controls and returns (image, HTML of
@@ -52,7 +52,7 @@ class Compare:
     """A test scene under a method: a wipe against the hazy input, and the error as an overlay.
 
     ``scenes`` maps a name to (hazy, clear), ``methods`` a name to a function from a hazy to a
-    dehazed image, which is called once a scene and kept. Notebook 04.
+    dehazed image, which is called once a scene and kept. Notebook 07.
     """
 
     def __init__(self, scenes, methods):
@@ -98,7 +98,7 @@ class TimeMachine:
     """A training run step by step: the picture, the PatchGAN's verdict on it, the losses.
 
     ``folder`` holds the run (see :func:`find_film`); clear images come from ``clear``, a folder, by
-    the scene's name. Raises ValueError for a run without pictures and verdicts. Notebook 04.
+    the scene's name. Raises ValueError for a run without pictures and verdicts. Notebook 07.
     """
 
     def __init__(self, folder, clear=env.SAMPLE_DATA / "validation" / "clear"):
@@ -157,7 +157,7 @@ def verdict_picture(picture, verdict, opacity=0.75):
 
     ``verdict`` has a probability for each field of 8×8 pixels. The outermost 8 pixels of the
     square are the centre of none and are left out, so that 256×256 pixels become 240×240, and a
-    smaller picture less. Notebook 02 has the receptive field.
+    smaller picture less. Notebook 04 has the receptive field.
     """
     square = central(picture)[8:-8, 8:-8]
     grey = np.repeat(square.mean(axis=-1, keepdims=True), 3, axis=-1)
@@ -171,7 +171,7 @@ class HowHard:
 
     ``scenes`` maps a name to (clear, depth), of which the central 256×256 pixels are used, the size
     that the network was trained on; ``network`` maps images (count, 256, 256, 3) to dehazed ones;
-    ``trained`` is the (lowest, highest) β of training. Notebook 04.
+    ``trained`` is the (lowest, highest) β of training. Notebook 07.
     """
 
     BETAS = (0, 0.25, 0.5, 1, 2, 4)  # where the methods' curves are measured
@@ -225,7 +225,7 @@ class HowHard:
 
 
 def compare_panel(compare, scene, method):
-    """Panel of a :class:`Compare`, starting at a scene and a method. Notebook 04."""
+    """Panel of a :class:`Compare`, starting at a scene and a method. Notebook 07."""
     return panel(
         compare,
         scene=choice("scene", sorted(compare.scenes), scene),
@@ -237,7 +237,7 @@ def compare_panel(compare, scene, method):
 
 
 def time_panel(film):
-    """Panel of a :class:`TimeMachine`, starting at the last step. Notebook 04."""
+    """Panel of a :class:`TimeMachine`, starting at the last step. Notebook 07."""
     return panel(
         film,
         scene=choice("scene", film.scenes),
@@ -246,7 +246,7 @@ def time_panel(film):
 
 
 def density_panel(hard, scene):
-    """Panel of a :class:`HowHard`, starting at β 1. Notebook 04."""
+    """Panel of a :class:`HowHard`, starting at β 1. Notebook 07."""
     return panel(
         hard,
         scene=choice("scene", list(hard.scenes), scene),

@@ -1,7 +1,7 @@
 """Controls, and the panel that they move: the same look for all.
 
 Controls and a reset button stand above, pictures below, numbers beside them. What a panel shows is
-computed by the other modules of this folder. Used in notebooks 00, 01, 04 and 05.
+computed by the other modules of this folder. Used in notebooks 00, 02, 07 and 08.
 """
 
 import io

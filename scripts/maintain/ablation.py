@@ -1,4 +1,4 @@
-"""Which change bought which decibel: the table of notebook 05.
+"""Which change bought which decibel: the table of notebook 08.
 
     python scripts/maintain/ablation.py --real real_pairs --clear clear_photos    (40 minutes)
 
@@ -86,7 +86,7 @@ mixed = alone | {"data": "mixed"}
 averaged = mixed | {"average": True, "warm_up": True}
 
 ROWS = [
-    Row("pix2pix of notebooks 02 and 03", seeds=3),
+    Row("pix2pix of notebooks 04 and 05", seeds=3),
     Row("no normalisation", **plain),
     Row("resize, then convolve", **resized),
     Row("K and B as output", **physical),
@@ -145,7 +145,7 @@ def upsampling(row):
 
 
 def make_step(row, generator, average, discriminator, g_adam, d_adam):
-    """The train step of notebook 03 with the row's losses."""
+    """The train step of notebook 05 with the row's losses."""
 
     @tf.function
     def step(hazy, clear):

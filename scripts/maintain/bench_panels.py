@@ -1,6 +1,6 @@
 """Measures the panels in a real browser: from a slider's input to new pixels (make bench does it).
 
-    python scripts/maintain/bench_panels.py               every slider of notebooks 00, 01, 04, 05
+    python scripts/maintain/bench_panels.py               every slider of notebooks 00, 02, 07, 08
     python scripts/maintain/bench_panels.py 04            those of one notebook
 
 JupyterLab opens a notebook of the panels' cells alone in Chromium (see lab_browser). Every slider
@@ -97,7 +97,7 @@ def versions(browser):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", default=["00", "01", "04", "05"],
+    parser.add_argument("notebooks", nargs="*", default=["00", "01", "07", "08"],
                         help="numbers of notebooks")
     parser.add_argument("--presses", type=int, default=10, help="moves of each slider")
     options = parser.parse_args(arguments)

@@ -3,7 +3,7 @@
     python scripts/maintain/bench_training.py            two sizes, minutes
     python scripts/maintain/bench_training.py --quick    tiny networks, once, to see that it works
 
-Ours is the step of notebook 03: alternating updates, an average of the weights, the precision that
+Ours is the step of notebook 05: alternating updates, an average of the weights, the precision that
 suits the machine. The classic one updates both networks from one forward pass, in float32. It is
 measured twice: with oneDNN's kernels as `helpers` switches them on, and with TensorFlow as it comes
 (which leaves them off on CPUs without AVX-512). All have the same networks, batches and input
@@ -25,7 +25,7 @@ from statistics import median
 
 from helpers import env
 
-QUICK, CASES = [(4, 1)], [(64, 1), (16, 4)]  # (width, batch): the paper's, and notebook 03's
+QUICK, CASES = [(4, 1)], [(64, 1), (16, 4)]  # (width, batch): the paper's, and notebook 05's
 OURS, BASE, PLAIN = "ours", "classic", "classic, TensorFlow as it comes"
 
 

@@ -1,4 +1,4 @@
-"""Train the improved generator of notebook 05 (make weights does it after the other two).
+"""Train the improved generator of notebook 08 (make weights does it after the other two).
 
     python scripts/maintain/train_improved.py --real real_pairs --clear clear_photos
 

@@ -3,7 +3,7 @@
     python scripts/maintain/train_weights.py    (make weights; about 16 minutes on two CPU cores)
 
 Data: sample_data/train only, so the weights are as free as the photographs. The recipe is that of
-notebook 03 with 1,200 steps. An interrupted run goes on where it stopped, and a finished one is not
+notebook 05 with 1,200 steps. An interrupted run goes on where it stopped, and a finished one is not
 repeated; their folder is build/runs/weights/. What is shipped of a run lies in
 sample_data/weights/<name>/: the generator in half precision, the history and the settings; of
 pix2pix also the pictures of three validation scenes through training and the PatchGAN's verdicts.
@@ -41,7 +41,7 @@ def main():
         target.mkdir(parents=True)
         for part in SHIPPED:
             shutil.copy(run.folder / part, target / part)
-        if adversarial:  # notebook 04 shows how pix2pix learned
+        if adversarial:  # notebook 07 shows how pix2pix learned
             shutil.copytree(run.folder / "frames", target / "frames")
         print(f"{name}: {run.history[-1]['psnr']:.2f} dB on the validation scenes")
 
