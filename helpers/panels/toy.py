@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from helpers import widgets
 from helpers.draw import numbers
+from helpers.images import load_image
 from helpers.viz import DISCRIMINATOR, GENERATOR, INK, LOG2, VERDICT_MAP
 
 
@@ -124,11 +125,11 @@ def train_by_loss(loss, seed=0, steps=1000):
 
 
 def train_gan(seed=0, steps=1000, g_rate=1.5e-3, d_rate=5e-3, d_steps=1,
-              conditional=True, noise=0, l1=0.0, every=25):
-    """Both networks, one against the other; returns a list of frames, see :func:`photograph`.
+              conditional=True, noise=0, l1=0.0):
+    """Both networks, one against the other; returns 21 frames, see :func:`photograph`.
 
-    Before each step of the generator come ``d_steps`` of the discriminator. A frame is kept
-    before the first step and then after ``every`` so many.
+    Before each step of the generator come ``d_steps`` of the discriminator. ``steps`` is a
+    multiple of 20.
     """
     keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
@@ -142,7 +143,7 @@ def train_gan(seed=0, steps=1000, g_rate=1.5e-3, d_rate=5e-3, d_steps=1,
         for _ in range(d_steps):
             update_d(*draw_pairs(random, 128))
         update_g(*draw_pairs(random, 128))
-        if step % every == 0:
+        if step % (steps // 20) == 0:
             frames.append(photograph(step, *networks))
     return frames
 
@@ -196,14 +197,29 @@ def commits(outputs):
     return max(shares(outputs)) >= 0.9
 
 
-def right_pairs(outputs):
-    """Which part of the outputs belongs to its x, whichever of the two branches it lies on."""
-    return sum(shares(outputs))
+def miss(outputs):
+    """How far the outputs lie from the nearer branch of their x, on average. The data's noise
+    alone is 0.08 away.
+    """
+    target = branch(GRID[:, 0])
+    return float(np.minimum(np.abs(outputs - target), np.abs(outputs + target)).mean())
+
+
+def squared_error_of(curve):
+    """Mean squared error of a curve (81,) against fresh pairs."""
+    x, y = draw_pairs(np.random.default_rng(54321), 4096)
+    return float(np.mean((np.interp(x[:, 0], GRID[:, 0], curve) - y[:, 0]) ** 2))
 
 
 def spread(frame):
     """How far a frame's 8 outputs for one x lie apart: standard deviation, mean over the inputs."""
     return float(frame["outputs"].std(axis=0).mean())
+
+
+def movement(frames):
+    """How far the outputs move from one frame to the next, on average over the later half."""
+    late = np.stack([frame["outputs"][0] for frame in frames[len(frames) // 2:]])
+    return float(np.abs(np.diff(late, axis=0)).mean())
 
 
 def crossings(frames):
@@ -225,11 +241,14 @@ def draw_pairs_on(axis, count=300, size=7):
 
 
 def draw_outputs(axis, outputs, colour=GENERATOR, label="generator"):
-    """Curves (…, 81) over the inputs, in white casing so that they stand out on any ground."""
-    for row in np.atleast_2d(outputs):
-        axis.plot(GRID[:, 0], row, color="white", lw=4, zorder=3)
-        axis.plot(GRID[:, 0], row, color=colour, lw=2.2, zorder=4, label=label)
-        label = None
+    """What a generator answers to the inputs, (…, 81): a curve, or dots where its answers differ."""
+    outputs = np.atleast_2d(outputs)
+    if np.ptp(outputs, axis=0).max() > 0.01:  # noise has entered
+        axis.scatter(np.tile(GRID[:, 0], len(outputs)), outputs, s=9, color=colour, ec="white",
+                     lw=0.4, zorder=4, label=label)
+        return
+    axis.plot(GRID[:, 0], outputs[0], color="white", lw=4, zorder=3)
+    axis.plot(GRID[:, 0], outputs[0], color=colour, lw=2.2, zorder=4, label=label)
 
 
 def draw_belief(axis, belief):
@@ -285,26 +304,18 @@ def planes_figure(frames, titles, losses=None):
 # The panel
 
 class Film:
-    """A training of the toy, frame by frame: the plane, and the losses with a cursor.
+    """Trainings of the toy, frame by frame: the plane, and the losses with a cursor.
 
-    ``trainings`` maps a name to the frames of :func:`train_gan`. Called with a name and a step, it
-    returns (image, HTML of numbers). Notebook 03.
+    ``trainings`` maps a name to the frames of :func:`train_gan`. Called with a name and the number
+    of a frame, it returns (image, HTML of numbers). Notebook 03.
     """
 
     def __init__(self, trainings):
         self.trainings = trainings
         self.draw = lru_cache(256)(self._draw)
 
-    def steps(self):
-        """The steps of which every training has a frame."""
-        kept = [{frame["step"] for frame in frames} for frames in self.trainings.values()]
-        return sorted(set.intersection(*kept))
-
-    def frame(self, name, step):
-        return next(frame for frame in self.trainings[name] if frame["step"] == step)
-
-    def _draw(self, name, step):
-        frame, frames = self.frame(name, step), self.trainings[name]
+    def _draw(self, name, number):
+        frame, frames = self.trainings[name][number], self.trainings[name]
         figure = Figure(figsize=(6.4, 5.6), dpi=100, layout="constrained", facecolor="white")
         canvas = FigureCanvasAgg(figure)
         plane, below = figure.subplots(2, 1, height_ratios=[3.4, 1.5])
@@ -316,23 +327,23 @@ class Film:
         bar.set_label("belief: probability of real", fontsize=9)
         bar.ax.tick_params(labelsize=9)
         draw_losses(below, frames)
-        below.axvline(step, color="#555555", lw=1.5)
+        below.axvline(frame["step"], color="#555555", lw=1.5)
         below.legend(fontsize=9, frameon=False, loc="upper right", ncols=3)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].astype("float32") / 255
 
-    def __call__(self, name, step):
-        frame = self.frame(name, step)
+    def __call__(self, name, number):
+        frame = self.trainings[name][number]
         up, down = shares(frame["outputs"])
         rows = [
-            ("step", f"{step}"),
+            ("step", f"{frame['step']}"),
             ("discriminator's loss", f"{frame['d_loss']:.2f}"),
             ("generator's loss", f"{frame['g_loss']:.2f}"),
             ("on the upper branch", f"{up:.0%}"),
             ("on the lower branch", f"{down:.0%}"),
             ("on neither", f"{1 - up - down:.0%}"),
         ]
-        return self.draw(name, step), numbers(rows, notes=[verdict(up, down)])
+        return self.draw(name, number), numbers(rows, notes=[verdict(up, down)])
 
 
 def verdict(up, down):
@@ -349,8 +360,31 @@ def panel(film):
 
     Notebook 03.
     """
-    names, steps = list(film.trainings), film.steps()
-    step = widgets.frames("step", [(str(n), n) for n in steps])
+    names = list(film.trainings)
+    first = film.trainings[names[0]]
     if len(names) == 1:
+        step = widgets.frames("step", [(str(f["step"]), n) for n, f in enumerate(first)])
         return widgets.panel(lambda step: film(names[0], step), step=step)
-    return widgets.panel(film, name=widgets.choice("training", names), step=step)
+    number = widgets.frames("frame", [(str(n), n) for n in range(len(first))])
+    return widgets.panel(film, name=widgets.choice("training", names), number=number)
+
+
+# The bridge to photographs
+
+def alike_patches(paths, colour, size=32, near=0.03, contrast=0.15):
+    """Clear patches of nearly one mean colour, at most one of each photograph: (n, size, size, 3).
+
+    From each file the patch whose mean is nearest to ``colour`` (RGB in 0..1), if it is within
+    ``near`` in each channel; only patches whose brightness varies by ``contrast`` count (standard
+    deviation). Images are float32 RGB in [0, 1].
+    """
+    found = []
+    for path in paths:
+        image = load_image(path)
+        squares = np.lib.stride_tricks.sliding_window_view(image, (size, size), axis=(0, 1))
+        squares = squares[::8, ::8].reshape(-1, 3, size, size)
+        far = np.abs(squares.mean(axis=(2, 3)) - np.asarray(colour)).max(axis=1)
+        far[squares.mean(axis=1).std(axis=(1, 2)) < contrast] = np.inf
+        if far.min() <= near:
+            found.append(squares[far.argmin()].transpose(1, 2, 0))
+    return np.stack(found)
