@@ -266,7 +266,8 @@ def draw_losses(axis, frames):
                                ("d_loss", DISCRIMINATOR, "discriminator's loss")):
         axis.plot(steps, [frame[key] for frame in frames], color=colour, lw=1.6, label=label)
     axis.axhline(LOG2, color=INK, ls=":", lw=1.2, label="log 2")
-    axis.set(xlim=(0, steps[-1]), ylim=(0, 3))
+    top = max(max(frame["g_loss"], frame["d_loss"]) for frame in frames)
+    axis.set(xlim=(0, steps[-1]), ylim=(0, max(2, 1.1 * top)))
     axis.set_xlabel("step", fontsize=10)
     axis.tick_params(labelsize=9)
     axis.spines[["top", "right"]].set_visible(False)
