@@ -19,7 +19,6 @@ from helpers.draw import numbers
 from helpers.images import load_image
 from helpers.viz import DISCRIMINATOR, GENERATOR, INK, LOG2, VERDICT_MAP
 
-
 # The data
 
 def branch(x):
@@ -44,7 +43,8 @@ def make_generator(noise=0):
     """Generator: x (count, 1) to an answer (count, 1). ``noise`` random numbers enter beside x."""
     x = h = keras.Input((1,))
     if noise:
-        z = layers.GaussianNoise(1.0)(ops.repeat(0 * x, noise, axis=1))  # (count, noise)
+        zeros = ops.repeat(0 * x, noise, axis=1)  # (count, noise)
+        z = layers.GaussianNoise(1.0)(zeros)  # normal random numbers, in training mode only
         h = layers.Concatenate()([x, z])
     h = layers.Dense(64, "tanh")(h)
     h = layers.Dense(64, "tanh")(h)
@@ -54,7 +54,7 @@ def make_generator(noise=0):
 def make_discriminator(conditional=True):
     """Discriminator: (x, y) to one logit, above 0 for "real". Unconditional, it sees y alone."""
     x, y = keras.Input((1,)), keras.Input((1,))
-    h = layers.Concatenate()([x, y]) if conditional else y + 0 * x
+    h = layers.Concatenate()([x, y]) if conditional else y + 0 * x  # Keras wants every input used
     h = layers.Dense(64, "leaky_relu")(h)
     h = layers.Dense(64, "leaky_relu")(h)
     return keras.Model([x, y], layers.Dense(1)(h))
@@ -105,7 +105,7 @@ def falling_adam(rate, steps, network):
     return optimizer
 
 
-def train_by_loss(loss, seed=0, steps=1000):
+def train_by_loss(loss, seed=0, steps=800):
     """The generator alone, trained by ``loss(y, output)``; returns it."""
     keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
@@ -124,9 +124,9 @@ def train_by_loss(loss, seed=0, steps=1000):
     return network
 
 
-def train_gan(seed=0, steps=1000, g_rate=1.5e-3, d_rate=5e-3, d_steps=1,
+def train_gan(seed=0, steps=800, g_rate=1.5e-3, d_rate=5e-3, d_steps=1,
               conditional=True, noise=0, l1=0.0):
-    """Both networks, one against the other; returns 21 frames, see :func:`photograph`.
+    """Both networks, one against the other; returns 21 frames, see :func:`take_frame`.
 
     Before each step of the generator come ``d_steps`` of the discriminator. ``steps`` is a
     multiple of 20.
@@ -135,16 +135,16 @@ def train_gan(seed=0, steps=1000, g_rate=1.5e-3, d_rate=5e-3, d_steps=1,
     random = np.random.default_rng(seed)
     networks = make_generator(noise), make_discriminator(conditional)
     g_optimizer = falling_adam(g_rate, steps, networks[0])
-    d_optimizer = falling_adam(d_rate, steps * max(1, d_steps), networks[1])
+    d_optimizer = falling_adam(d_rate, max(1, d_steps) * steps, networks[1])  # over its own steps
     update_d = tf.function(partial(discriminator_step, *networks, d_optimizer))
     update_g = tf.function(partial(generator_step, *networks, g_optimizer, l1=l1))
-    frames = [photograph(0, *networks)]
+    frames = [take_frame(0, *networks)]
     for step in range(1, steps + 1):
         for _ in range(d_steps):
             update_d(*draw_pairs(random, 128))
         update_g(*draw_pairs(random, 128))
         if step % (steps // 20) == 0:
-            frames.append(photograph(step, *networks))
+            frames.append(take_frame(step, *networks))
     return frames
 
 
@@ -156,7 +156,7 @@ DRAWS = 8  # outputs for each input: they differ only if noise enters the genera
 PAIRS = 1024  # fresh ones, on which the losses of a frame are measured
 
 
-def photograph(step, generator, discriminator):
+def take_frame(step, generator, discriminator):
     """A frame: what both networks do at a step, and what it costs them.
 
     A dictionary of ``step``, ``outputs`` (8, 81) for the inputs :data:`GRID`, ``belief`` (81, 81),
@@ -234,14 +234,14 @@ def draw_pairs_on(axis, count=300, size=7):
     """Dots of real pairs, always the same ones, and the labels of the plane."""
     x, y = draw_pairs(np.random.default_rng(1), count)
     axis.scatter(x, y, s=size, color=INK, alpha=0.45, lw=0, label="real pairs", zorder=2)
-    axis.set(xlim=(-1, 1), ylim=(HEIGHTS[0], HEIGHTS[-1]))
+    axis.set(xlim=(-1, 1), ylim=(HEIGHTS[0], HEIGHTS[-1]), xticks=[-1, -0.5, 0, 0.5, 1])
     axis.set_xlabel("input x", fontsize=10)
     axis.set_ylabel("answer y", fontsize=10)
     axis.tick_params(labelsize=9)
 
 
 def draw_outputs(axis, outputs, colour=GENERATOR, label="generator"):
-    """What a generator answers to the inputs, (…, 81): a curve, or dots where its answers differ."""
+    """What a generator answers, (…, 81): a curve, or dots where its answers to one x differ."""
     outputs = np.atleast_2d(outputs)
     if np.ptp(outputs, axis=0).max() > 0.01:  # noise has entered
         axis.scatter(np.tile(GRID[:, 0], len(outputs)), outputs, s=9, color=colour, ec="white",
