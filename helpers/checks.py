@@ -181,7 +181,7 @@ def _smooth_step(step):
             real_logits, fake_logits = discriminator([x, y]), discriminator([x, fake])
             if swap:
                 real_logits, fake_logits = fake_logits, real_logits
-            real = (1 - smooth) * tf.nn.softplus(-real_logits) + smooth * tf.nn.softplus(real_logits)
+            real = tf.nn.softplus(-real_logits) + smooth * real_logits  # as (1 - s) real + s fake
             terms = tf.reduce_mean(real), tf.reduce_mean(tf.nn.softplus(fake_logits))
             loss = weights[0] * terms[0] + weights[1] * terms[1]
         gradients = tape.gradient(loss, discriminator.trainable_variables)
