@@ -111,11 +111,10 @@ def _starts(length, size, stride):
     return np.linspace(0, length - size, count).round().astype(int)
 
 
-def in_tiles(generator, image, size=256, stride=128, batch=4):
+def in_tiles(generator, image, stride=128, batch=4):
     """Run a generator over an RGB image in [0, 1] of any size, tile by tile; same shape and range.
 
-    The network sees what it was trained on, squares of ``size`` pixels (a multiple of 256 for the
-    eight levels of the U-Net), ``batch`` at a time. They overlap, ``stride`` pixels apart, and are
+    The network sees what it was trained on, squares of 256 pixels, ``batch`` at a time. They overlap, ``stride`` pixels apart, and are
     blended with weights that fall to the rim, so that no border shows. Beforehand the image is
     continued by reflection: a network is at its worst along the rim, where its convolutions see
     padding. Inference mode: no dropout, stored batch statistics. Raises ValueError as
@@ -123,7 +122,7 @@ def in_tiles(generator, image, size=256, stride=128, batch=4):
     """
     image, run = check_image(image), compiled(generator)
     height, width = image.shape[:2]
-    margin = size // 8
+    size, margin = 256, 32
     extra = [(margin, max(margin, size - n - margin)) for n in (height, width)]
     padded = np.pad(normalise(image), [*extra, (0, 0)], mode="symmetric")
     rim = (np.sin((np.arange(size) + 0.5) / size * np.pi) ** 2 + 1e-3).astype("float32")

@@ -193,16 +193,16 @@ def receptive_field(kernels_and_strides):
 def compiled(network):
     """A network in inference mode as one TensorFlow graph: a batch in [-1, 1] to its output.
 
-    A generator whose ``architecture`` names the physics network gives its maps K and B. The graph
-    is traced once for all sizes and stays with the network. It reads the weights each time it
-    runs, so that a network in training is used as it stands. About 1.6 times as fast as layer by
-    layer. Notebook 07.
+    A generator whose ``architecture`` names the physics network gives its maps K and B for images
+    of any size, any other works on tiles of 256×256 pixels. The graph is traced once and stays
+    with the network. It reads the weights each time it runs, so that a network in training is used
+    as it stands. About 1.6 times as fast as layer by layer. Notebook 07.
     """
     if not hasattr(network, "_graph"):
-        inner = network
+        inner, side = network, 256
         if getattr(network, "architecture", {}).get("network") == "physics_unet":
-            inner = keras.Model(network.input, network.get_layer("maps").output)
-        images = tf.TensorSpec((None, None, None, 3), tf.float32)
+            inner, side = keras.Model(network.input, network.get_layer("maps").output), None
+        images = tf.TensorSpec((None, side, side, 3), tf.float32)
         run = tf.function(lambda x: inner(x, training=False), [images], autograph=False)
         with _quick_painting(inner):
             network._graph = run.get_concrete_function()

@@ -1,0 +1,218 @@
+"""The checks of notebook 03's exercises: right answers in several dresses, wrong ones, odd ones."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from helpers.checks import check
+from helpers.panels.toy import should_be_fake, should_be_real
+
+
+def verdict(capsys, name, answer):
+    check(name, answer)
+    output = capsys.readouterr()
+    assert output.err == ""
+    (line,) = output.out.splitlines()
+    assert line.startswith(f"Exercise {name}: ")
+    return line.removeprefix(f"Exercise {name}: ")
+
+
+def test_unknown_exercise(capsys):
+    assert "no such exercise" in verdict(capsys, "99.9", 1)
+
+
+@pytest.mark.parametrize("name", ["03.1", "03.2", "03.3"])
+@pytest.mark.parametrize("answer", [None, ...], ids=str)
+def test_untouched(capsys, name, answer):
+    assert verdict(capsys, name, answer).startswith("not yet")
+
+
+class Unwilling:
+    def __getitem__(self, key):
+        raise RuntimeError("no")
+
+    def __array__(self, *args, **options):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("name", ["03.1", "03.2", "03.3"])
+@pytest.mark.parametrize("answer", [
+    1j, "", [], {}, np.zeros((2, 2)), float("nan"), len, Unwilling(), object, True, [[1], [2, 3]],
+], ids=lambda a: type(a).__name__)
+def test_odd_answers_never_raise_and_are_never_right(capsys, name, answer):
+    assert not verdict(capsys, name, answer).startswith("right")
+
+
+# 03.1: a step, made of parts of which one at a time is replaced
+
+def softplus_terms(real, fake, smooth):
+    real_term = (1 - smooth) * should_be_real(real) + smooth * should_be_fake(real)
+    return (real_term + should_be_fake(fake)) / 2
+
+
+def keras_terms(real, fake, smooth):
+    entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+    return 0.5 * (entropy(ops.ones_like(real) * (1 - smooth), real)
+                  + entropy(ops.zeros_like(fake), fake))
+
+
+def sigmoid_terms(real, fake, smooth):
+    p, q = tf.sigmoid(real), tf.sigmoid(fake)
+    real_term = -(1 - smooth) * tf.math.log(p) - smooth * tf.math.log(1 - p)
+    return tf.reduce_mean(real_term / 2 - tf.math.log(1 - q) / 2)
+
+
+def joined_terms(real, fake, smooth):
+    logits = tf.concat([real, fake], 0)
+    labels = tf.concat([tf.ones_like(real) - smooth, tf.zeros_like(fake)], 0)
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
+
+
+def step_with(terms, apply=True, twice=False, both=False, plain=lambda loss: loss, sign=1):
+    def step(generator, discriminator, optimizer, x, y, smooth):
+        with tf.GradientTape() as tape:
+            fake = generator(x, training=True)
+            loss = terms(discriminator([x, y]), discriminator([x, fake]), smooth)
+        weights = discriminator.trainable_variables
+        if both:
+            weights = [*weights, *generator.trainable_variables]
+        gradients = [sign * g for g in tape.gradient(loss, weights)]
+        for _ in range(apply + twice):
+            optimizer.apply(gradients, weights)
+        return plain(loss)
+
+    return step
+
+
+def reshaped(loss):
+    return tf.reshape(loss, (1, 1))
+
+
+def by_pairs(generator, discriminator, optimizer, x, y, smooth):
+    with tf.GradientTape() as tape:
+        loss = softplus_terms(discriminator([x, y]), discriminator([x, generator(x)]), smooth)
+    gradients = tape.gradient(loss, discriminator.trainable_variables)
+    optimizer.apply_gradients(zip(gradients, discriminator.trainable_variables, strict=True))
+    return loss
+
+
+def by_minimize(generator, discriminator, optimizer, x, y, smooth):
+    fake = tf.stop_gradient(generator(x))
+    with tf.GradientTape() as tape:
+        loss = joined_terms(discriminator((x, y)), discriminator((x, fake)), smooth)
+    optimizer.apply(tape.gradient(loss, discriminator.trainable_weights),
+                    discriminator.trainable_weights)
+    return float(loss)
+
+
+RIGHT = {
+    "softplus": step_with(softplus_terms), "Keras": step_with(keras_terms),
+    "sigmoid": step_with(sigmoid_terms), "joined": step_with(joined_terms),
+    "float": step_with(softplus_terms, plain=float),
+    "array of one": step_with(softplus_terms, plain=reshaped),
+    "NumPy": step_with(softplus_terms, plain=lambda loss: loss.numpy()),
+    "apply_gradients": by_pairs, "stop_gradient": by_minimize,
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_steps(capsys, name):
+    assert verdict(capsys, "03.1", RIGHT[name]) == "right."
+
+
+WRONG = {
+    "sum": (step_with(lambda r, f, s: 2 * softplus_terms(r, f, s)), "not their sum"),
+    "swapped": (step_with(lambda r, f, s: softplus_terms(f, r, s)), "swapped"),
+    "no smooth": (step_with(lambda r, f, s: softplus_terms(r, f, 0)), "For smooth = 0 it is right"),
+    "both smooth": (step_with(lambda r, f, s: softplus_terms(r, f, s) + s * ops.mean(
+        should_be_real(f) - should_be_fake(f)) / 2), "only the real pairs"),
+    "smooth of 0.1": (step_with(lambda r, f, s: softplus_terms(r, f, 0.1 * (s > 0))),
+                      "For smooth = 0 it is right"),
+    "real alone": (step_with(lambda r, f, s: softplus_terms(r, f, s) - should_be_fake(f) / 2),
+                   "fake pairs are missing"),
+    "fake alone": (step_with(lambda r, f, s: should_be_fake(f) / 2), "real pairs are missing"),
+    "sign": (step_with(lambda r, f, s: -softplus_terms(r, f, s)), "loss is wrong"),
+    "uphill": (step_with(softplus_terms, sign=-1), "weights moved wrongly"),
+    "not applied": (step_with(softplus_terms, apply=False), "did not move"),
+    "twice": (step_with(softplus_terms, twice=True), "weights moved wrongly"),
+    "generator too": (step_with(softplus_terms, both=True), "generator moved"),
+    "constant": (lambda *_: 0.6931, "loss is wrong"),
+    "no number": (step_with(softplus_terms, plain=lambda loss: [loss, loss]), "one number"),
+    "no return": (step_with(softplus_terms, plain=lambda loss: None), "return its loss"),
+    "not a function": (3, "A function"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_steps(capsys, name):
+    step, hint = WRONG[name]
+    said = verdict(capsys, "03.1", step)
+    assert said.startswith("not quite") and hint in said
+
+
+def test_the_empty_frame_is_not_yet(capsys):
+    def smooth_step(generator, discriminator, optimizer, x, y, smooth):
+        with tf.GradientTape():
+            loss = ...
+        return loss
+
+    assert verdict(capsys, "03.1", smooth_step).startswith("not yet")
+
+
+def test_a_step_that_raises_is_told(capsys):
+    def step(generator, discriminator, optimizer, x, y, smooth):
+        raise ValueError("no such thing")
+
+    assert "ValueError: no such thing" in verdict(capsys, "03.1", step)
+
+
+# 03.2 and 03.3
+
+def weights(steadiest, seen_through):
+    return {"steadiest": steadiest, "seen through": seen_through}
+
+
+@pytest.mark.parametrize("answer", [
+    weights(1, 1000), weights(1.0, 1000.0), weights("1", "1000"), weights([1], (1000,)),
+    weights(np.float32(1), np.array([1000])), weights(tf.constant(1), tf.constant([1000.0])),
+    {**weights(1, 1000), "more": 2},
+], ids=str)
+def test_right_weights(capsys, answer):
+    assert verdict(capsys, "03.2", answer) == "right."
+
+
+@pytest.mark.parametrize("answer, hint", [
+    (weights(0, 1000), "movements"), (weights(1000, 1000), "branch"),
+    (weights(1, 0), "lower its loss"), (weights(1, 1), "lower its loss"),
+    (weights(1000, 1), "branch"), (weights(10, 1000), "steadiest: one of"),
+    (weights(True, 1000), "steadiest: one of"), (weights(1, "all"), "seen through: one of"),
+    ({"steadiest": 1}, "Keep the dictionary"), (1, "Keep the dictionary"),
+    (weights(float("nan"), 1000), "one of the weights"), (weights([1, 0], 1000), "one of"),
+], ids=str)
+def test_wrong_weights(capsys, answer, hint):
+    said = verdict(capsys, "03.2", answer)
+    assert said.startswith("not quite") and hint in said
+
+
+@pytest.mark.parametrize("answer", [weights(..., ...), weights(1, ...), weights(None, 1000)],
+                         ids=str)
+def test_untouched_weights(capsys, answer):
+    assert verdict(capsys, "03.2", answer).startswith("not yet")
+
+
+@pytest.mark.parametrize("answer", ["c", "C", "(c)", " c ", "c.", ["c"], np.array("c"),
+                                    np.array(["c"])], ids=str)
+def test_right_choice(capsys, answer):
+    assert verdict(capsys, "03.3", answer) == "right."
+
+
+@pytest.mark.parametrize("answer, reason", [
+    ("a", "did not belong"), ("b", "answers were good"), ("(d)", "first step to the last"),
+    ("e", "Choose one of: a, b, c, d"), (3, "Choose one of"), ("abcd", "Choose one of"),
+    (["a", "c"], "Choose one of"),
+], ids=str)
+def test_wrong_choice(capsys, answer, reason):
+    said = verdict(capsys, "03.3", answer)
+    assert said.startswith("not quite") and reason in said
