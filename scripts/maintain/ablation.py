@@ -201,15 +201,12 @@ def trained(row, seed, batches):
     step = make_step(row, generator, average, discriminator, g_adam, d_adam)
     with tqdm(total=STEPS, desc=f"{row.title}, seed {seed}", mininterval=10) as bar:
         train(step, batches, 0, STEPS, lambda n, losses: bar.update())
-    if not row.residual:  # what in_tiles runs: Keras cannot enlarge maps of unknown size
-        squares = tf.TensorSpec((None, SIZE, SIZE, 3))
-        average._graph = tf.function(lambda x: average(x, training=False), [squares])
     return average, (time.monotonic() - start) / 60
 
 
 def restore(row, generator, hazy):
     """What a row makes of an image: only the last network sees it whole, as it was trained to."""
-    return dehaze(generator, hazy) if row.residual else in_tiles(generator, hazy, SIZE)
+    return dehaze(generator, hazy) if row.residual else in_tiles(generator, hazy)
 
 
 def mean_scores(method, scenes):
