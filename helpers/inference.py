@@ -114,11 +114,11 @@ def _starts(length, size, stride):
 def in_tiles(generator, image, stride=128, batch=4):
     """Run a generator over an RGB image in [0, 1] of any size, tile by tile; same shape and range.
 
-    The network sees what it was trained on, squares of 256 pixels, ``batch`` at a time. They overlap, ``stride`` pixels apart, and are
-    blended with weights that fall to the rim, so that no border shows. Beforehand the image is
-    continued by reflection: a network is at its worst along the rim, where its convolutions see
-    padding. Inference mode: no dropout, stored batch statistics. Raises ValueError as
-    :func:`helpers.haze.check_image`. Notebook 07.
+    The network sees what it was trained on, squares of 256 pixels, ``batch`` at a time. They
+    overlap, ``stride`` pixels apart, and are blended with weights that fall to the rim, so that no
+    border shows. Beforehand the image is continued by reflection: a network is at its worst along
+    the rim, where its convolutions see padding. Inference mode: no dropout, stored batch
+    statistics. Raises ValueError as :func:`helpers.haze.check_image`. Notebook 07.
     """
     image, run = check_image(image), compiled(generator)
     height, width = image.shape[:2]

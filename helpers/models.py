@@ -100,7 +100,7 @@ def residual_block(x, filters):
     """Add two 3×3 convolutions to their input, which must have ``filters`` channels.
 
     The second starts at zero: the block begins as the identity, and needs no normalisation. He et
-    al. 2016; Zhang, Dauphin and Ma 2019 («Fixup»); notebook 08.
+    al. 2016; Zhang, Dauphin and Ma 2019 ("Fixup"); notebook 08.
     """
     y = layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")(x)
     y = layers.ReLU()(y)
@@ -113,7 +113,7 @@ def physics_head(image, x):
 
     ``image`` is I in [-1, 1], (batch, h, w, 3), ``x`` features (batch, h/2, w/2, c). K and B,
     three channels each, are for values in [0, 1]: by the scattering model K = 1/t - 1 and
-    B = A·K. They start at zero, J = I. After Li et al. 2017 («AOD-Net», eq. 4), with two maps in
+    B = A·K. They start at zero, J = I. After Li et al. 2017 ("AOD-Net", eq. 4), with two maps in
     place of one; notebook 08.
     """
     maps = layers.Conv2D(
@@ -154,7 +154,7 @@ def patchgan(width=64, conditional=True):
     """PatchGAN discriminator: (hazy, image) to one logit per overlapping 70×70 patch.
 
     Both inputs are RGB in [-1, 1]; 256×256 pixels give logits (batch, 30, 30, 1), above 0 for
-    «real». ``conditional=False`` ignores the hazy image and judges the other alone. Isola et al.
+    "real". ``conditional=False`` ignores the hazy image and judges the other alone. Isola et al.
     2017, section 6.1.2; notebook 04.
     """
     hazy = keras.Input((None, None, 3), name="hazy")

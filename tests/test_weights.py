@@ -1,0 +1,207 @@
+"""Files of generators: the round trip, where they are found, one sentence for each that fails."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from helpers import env
+from helpers.inference import dehaze
+from helpers.models import physics_unet, unet
+from helpers.weights import WeightsError, digest, find_weights, load_generator, save_generator
+
+SMALL = {"filters": [4, 4, 4, 4, 4, 4], "blocks": [0, 0, 1, 0, 0, 1]}
+
+
+@pytest.fixture(scope="module")
+def generator():
+    keras.utils.set_random_seed(0)
+    return unet(4)
+
+
+def picture(*shape):
+    return np.random.default_rng(0).random((*shape, 3)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def saved(generator, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "generator.safetensors"
+    save_generator(generator, path, "tiny", network="unet", width=4, skips=True)
+    return path
+
+
+def test_round_trip_within_half_precision(generator, saved):
+    again = load_generator(saved)
+    for old, new in zip(generator.variables, again.variables, strict=True):
+        if "seed" not in old.path:
+            # Half precision keeps 11 bits; below 6e-5 its steps are 6e-8.
+            assert np.allclose(old, new, rtol=2**-11, atol=6e-8), old.path
+    image = picture(64, 64)
+    assert np.abs(dehaze(again, image) - dehaze(generator, image)).max() < 0.01
+    assert not again.trainable_variables[0].dtype.startswith("float16")
+
+
+def test_round_trip_in_float32_is_exact(generator, tmp_path):
+    path = tmp_path / "g.safetensors"
+    save_generator(generator, path, "tiny", "float32", network="unet", width=4)
+    image = picture(64, 64)
+    assert np.array_equal(dehaze(load_generator(path), image), dehaze(generator, image))
+
+
+@pytest.mark.parametrize(
+    "build, architecture",
+    [(unet, {"width": 8, "skips": False}), (unet, {"width": 4, "levels": 4}),
+     (physics_unet, SMALL), (physics_unet, {"filters": (4, 8, 8), "blocks": (0, 1, 0)})],
+    ids=["cut", "shallow", "physics", "three-levels"],
+)
+def test_the_file_says_what_to_build(tmp_path, build, architecture):
+    network, path = build(**architecture), tmp_path / "g.safetensors"
+    save_generator(network, path, "tiny", network=build.__name__, **architecture)
+    again = load_generator(path)
+    assert [v.shape for v in again.variables] == [v.shape for v in network.variables]
+
+
+def test_the_digest_is_that_of_values_types_and_shapes():
+    one = [np.arange(6, dtype="float32"), np.ones(2, "float16")]
+    assert digest(one) == digest([a.copy() for a in one]) and len(digest(one)) == 64
+    others = [one[::-1], one[:1], [one[0].reshape(2, 3), one[1]], [one[0].view("int32"), one[1]],
+              [one[0] + [0, 0, 0, 0, 0, 1e-6], one[1]]]
+    assert len({digest(arrays) for arrays in [one, *others]}) == 6
+
+
+def test_the_shipped_weights_load():
+    for path in sorted((env.SAMPLE_DATA / "weights").glob("*/generator.safetensors")):
+        load_generator(path)
+
+
+def metadata_of(path):
+    """The description in the header of a safetensors file, read without the library."""
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8:8 + length])["__metadata__"], length
+
+
+def rewrite(path, source, change=lambda tensors: tensors, sign=True, **metadata):
+    """The weights again, some of their tensors or of their description changed."""
+    tensors = change(safetensors.numpy.load_file(source))
+    texts = metadata_of(source)[0]
+    if sign:
+        texts["sha256"] = json.dumps(digest([tensors[k] for k in sorted(tensors)]))
+    texts |= metadata
+    texts = {k: v for k, v in texts.items() if v is not None}
+    safetensors.numpy.save_file(tensors, path, texts)
+
+
+def shorten(path, source, count=100):
+    path.write_bytes(source.read_bytes()[:-count])
+
+
+def flip(path, source, place):
+    content = bytearray(source.read_bytes())
+    content[place] ^= 0x10
+    path.write_bytes(content)
+
+
+def network(**architecture):
+    """A change of the description alone."""
+    return lambda p, s: rewrite(p, s, architecture=json.dumps(architecture))
+
+
+def foreign(**metadata):
+    return lambda p, s: safetensors.numpy.save_file({"w": np.zeros(3, "float32")}, p, metadata)
+
+
+FOREIGN = "not a generator of this project"
+BAD = {
+    "missing": (lambda p, s: None, "no such file; run notebook 05 first"),
+    "folder": (lambda p, s: p.mkdir(), FOREIGN),
+    "empty": (lambda p, s: p.write_bytes(b""), FOREIGN),
+    "truncated": (shorten, FOREIGN),
+    "prolonged": (lambda p, s: p.write_bytes(s.read_bytes() + b"0000"), FOREIGN),
+    "text": (lambda p, s: p.write_text("hello\nthere"), FOREIGN),
+    "last-byte-flipped": (lambda p, s: flip(p, s, -1), "damaged, its SHA-256"),
+    "first-byte-flipped": (lambda p, s: flip(p, s, 8 + metadata_of(s)[1]), "damaged, its SHA-256"),
+    "foreign": (foreign(), FOREIGN),
+    "before-formats": (foreign(architecture='{"width": 4}'), FOREIGN),
+    "format-of-tomorrow": (lambda p, s: rewrite(p, s, format="3"),
+                           f"format 3, made with Keras {keras.__version__}; update this code"),
+    "unsigned": (lambda p, s: rewrite(p, s, sha256=None), "damaged, its SHA-256"),
+    "architecture-not-json": (lambda p, s: rewrite(p, s, architecture="U-Net"), FOREIGN),
+    "architecture-missing": (lambda p, s: rewrite(p, s, architecture=None), "cannot be built"),
+    "architecture-null": (lambda p, s: rewrite(p, s, architecture="null"), "cannot be built"),
+    "unknown-network": (network(network="transformer"), "cannot be built"),
+    "unknown-argument": (network(network="unet", depth=3), "cannot be built"),
+    "negative-width": (network(network="unet", width=-4), "cannot be built"),
+    "width-a-fraction": (network(network="unet", width=4.5), "cannot be built"),
+    "filters-and-blocks-differ": (
+        network(network="physics_unet", filters=[4, 4], blocks=[0]), "cannot be built"),
+    "no-levels": (network(network="unet", width=4, levels=0), "do not fit"),
+    "another-width": (network(network="unet", width=8), "weights do not fit"),
+    "another-network": (network(network="physics_unet", **SMALL), "weights do not fit"),
+    "a-variable-missing": (
+        lambda p, s: rewrite(p, s, lambda t: dict(list(t.items())[:-1])), "do not fit"),
+    "a-wrong-shape": (
+        lambda p, s: rewrite(p, s, lambda t: t | {"0000": t["0000"][:2]}), "do not fit"),
+}
+
+
+@pytest.mark.parametrize("make, problem", BAD.values(), ids=BAD)
+def test_bad_weights(saved, tmp_path, make, problem):
+    path = tmp_path / "generator.safetensors"
+    make(path, saved)
+    with pytest.raises(WeightsError) as error:
+        load_generator(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ") and problem in message
+    assert message.endswith(".") and "\n" not in message and len(message) < 400
+
+
+def test_a_flipped_byte_anywhere(saved, tmp_path):
+    """It is noticed, or it lay in what does not matter, as a version: never another error."""
+    path, whole = tmp_path / "generator.safetensors", load_generator(saved)
+    header = 8 + metadata_of(saved)[1]
+    places = np.random.default_rng(1)
+    for place in (*places.integers(0, header, 60), *places.integers(header, 60_000, 20)):
+        flip(path, saved, place)
+        try:
+            again = load_generator(path)
+        except WeightsError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            continue
+        assert place < header, "the weights themselves are under the digest"
+        for old, new in zip(whole.weights, again.weights, strict=True):
+            assert np.array_equal(old, new), place
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(env, "SAMPLE_DATA", tmp_path / "sample_data")
+    folder = tmp_path / "sample_data" / "weights" / "pix2pix"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_find_weights_prefers_the_newest_finished_run(shipped, tmp_path):
+    runs = tmp_path / "runs"
+    for number, finished in ((2, True), (10, True), (11, False)):
+        folder = runs / f"pix2pix-{number:03}"
+        folder.mkdir(parents=True)
+        if finished:
+            (folder / "generator.safetensors").touch()
+    assert find_weights("pix2pix", runs) == runs / "pix2pix-010"
+
+
+def test_find_weights_falls_back_to_the_shipped_ones(shipped, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEHAZE_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "runs" / "pix2pix-001").mkdir(parents=True)
+    assert find_weights("pix2pix") == shipped
+
+
+def test_no_weights_at_all(shipped, tmp_path):
+    with pytest.raises(WeightsError) as error:
+        find_weights("l1-only", tmp_path)
+    assert str(error.value) == (
+        f"{shipped.parent / 'l1-only'}: no such weights; run notebook 05 to train l1-only."
+    )
