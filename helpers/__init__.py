@@ -2,7 +2,7 @@
 
 env, haze, images, pairs, data, synthesis, models, losses, metrics, weights, inference, checkup,
 runs, training, export, viz, checks, panels.drawing, panels.widgets, panels.photo, panels.haze,
-panels.evaluation.
+panels.toy, panels.evaluation.
 """
 
 import os
