@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from helpers import haze
 from helpers.env import SAMPLE_DATA
-from helpers.images import load_depth, load_image, to_uint8
+from helpers.images import load_image, to_uint8
 from helpers.synthesis import (
     Mixture,
     Ranges,
@@ -145,16 +145,6 @@ def test_the_haze_keeps_to_the_scattering_model(seed):
     assert np.allclose(haze.remove_haze(hazy, t.mean(-1), 0.8, t_min=0.01), clear, atol=1e-3)
 
 
-def test_thickness_is_drawn_evenly_in_its_logarithm():
-    clear, found = np.zeros((32, 32, 3), "float32"), []
-    for seed in range(200):
-        ranges = Ranges(thickness=(0.15, 2.5), airlight=(0.8, 0.8), tint=0.0)
-        hazy = synthesise(clear, Plain(seed), sky=np.zeros((32, 32)), ranges=ranges)
-        found.append(-np.log(1 - hazy[..., 0] / 0.8).mean())
-    assert 0.149 < min(found) < 0.2 and 2 < max(found) < 2.51
-    assert np.median(found) == pytest.approx(np.sqrt(0.15 * 2.5), rel=0.25)
-
-
 def test_airlight_and_tint_fill_their_ranges_and_stay_in_them():
     """In haze so thick that nothing else is left; an uneven light may add its own."""
     ranges = Ranges(thickness=(40, 40), near_clear=0, uneven=0, noise=(0, 0))
@@ -163,14 +153,6 @@ def test_airlight_and_tint_fill_their_ranges_and_stay_in_them():
                         for seed in range(150)])
     assert (np.abs(colours - colours.mean(axis=1, keepdims=True)) < 0.1).all()
     assert colours.min() > 0.45 - 0.06 - 0.1 and np.ptp(colours.mean(axis=1)) > 0.4
-
-
-def test_near_clear_leaves_the_photograph_nearly_alone():
-    clear, sky = drawn()
-    changes = {share: np.mean([np.abs(synthesise(clear, rng(n), None, sky,
-                                                 Ranges(near_clear=share, noise=(0, 0))) - clear)
-                               for n in range(30)]) for share in (0, 1)}
-    assert changes[1] < 0.05 and changes[0] > 4 * changes[1]
 
 
 def test_the_sky_gives_the_airlight_and_is_hazier_than_the_ground():
@@ -203,12 +185,11 @@ def test_noise_has_the_strength_that_it_is_drawn_from():
     assert noisy.max() < 11 / 255
 
 
-def test_jpeg_loses_more_at_lower_quality():
+def test_jpeg_keeps_the_picture():
     image = drawn()[0]
-    losses = [np.abs(jpeg(image, q) - image).mean() for q in (95, 60, 20, np.int64(5))]
-    assert losses == sorted(losses) and losses[0] < 0.02
-    assert is_image(jpeg(image, 50), image.shape[:2])
-    assert np.allclose(jpeg(np.full((9, 7, 3), 0.4, "float32"), 95), 0.4, atol=0.01)
+    for quality, loss in ((95, 0.02), (np.int64(20), 0.05)):
+        found = jpeg(image, quality)
+        assert is_image(found, image.shape[:2]) and np.abs(found - image).mean() < loss
 
 
 @pytest.mark.parametrize("wrong", [np.full((8, 8, 3), 128, "uint8"), np.full((8, 8, 3), np.nan),
@@ -224,27 +205,24 @@ def test_what_is_no_image_is_refused(wrong):
 
 def test_restrengthen_is_exact_in_the_scattering_model():
     """Another opacity s (1 - t) of the same haze: what add_haze makes of the same scene."""
-    airlight, strengths = 0.9, []
+    airlight, strengths = 0.9, set()
     clear = rng(0).uniform(0.1, 0.8, (20, 30, 3)).astype("float32")
     t = rng(1).uniform(0.2, 0.9, (20, 30)).astype("float32")
     hazy = haze.add_haze(clear, t, airlight)
-    for seed in range(300):
+    for seed in range(30):
         other = restrengthen(hazy, clear, rng(seed))
         s = float(np.median((other - clear) / (hazy - clear)))
-        strengths.append(s)
+        strengths.add(round(s, 3))
         assert np.allclose(other, haze.add_haze(clear, 1 - s * (1 - t), airlight), atol=1e-5)
         assert other.dtype == np.float32
-    strengths = np.array(strengths)
-    changed = strengths[np.abs(strengths - 1) > 1e-4]
-    assert 0.25 < len(changed) / 300 < 0.42, "a third of them"
-    assert changed.min() >= 0 and changed.max() <= 1.1001 and np.ptp(changed) > 0.9
+    assert 1 in strengths and 0 <= min(strengths) < 0.3, "most stay, others are cleared nearly"
     white, black = np.ones((2, 2, 3), "float32"), np.zeros((2, 2, 3), "float32")
     assert all(is_image(restrengthen(*pair, rng(n)), (2, 2))
                for n in range(30) for pair in ((white, black), (black, white)))
 
 
 def test_vary_exposure_is_one_gamma_and_a_gain_a_channel_for_both():
-    """A straight line in the logarithms; half of the time nothing happens."""
+    """Half of the time nothing happens; each channel is a straight line in the logarithms."""
     ramp = np.repeat(np.linspace(0.05, 0.6, 50, dtype="float32")[None, :, None], 3, axis=-1)
     same = 0
     for seed in range(60):
@@ -252,10 +230,9 @@ def test_vary_exposure_is_one_gamma_and_a_gain_a_channel_for_both():
         assert np.array_equal(varied, other[:, ::-1]) and is_image(varied, (1, 50))
         same += np.array_equal(varied, ramp)
         lines = [np.polyfit(np.log(ramp[0, :, c]), np.log(varied[0, :, c]), 1) for c in range(3)]
-        for c, (gamma, gain) in enumerate(lines):
-            assert 0.79 < gamma < 1.26 and 0.85 * 0.96 - 0.01 < np.exp(gain) < 1.1 * 1.04 + 0.01
-            assert np.allclose(varied[0, :, c], np.exp(gain) * ramp[0, :, c] ** gamma, rtol=1e-3)
-        assert np.ptp([gamma for gamma, _ in lines]) < 1e-3
+        gammas, gains = np.transpose(lines)
+        assert np.allclose(varied[0], np.exp(gains) * ramp[0] ** gammas, rtol=1e-3)
+        assert np.ptp(gammas) < 1e-3 and 0.79 < gammas[0] < 1.26 and np.abs(gains).max() < 0.22
     assert 18 < same < 42
 
 
@@ -352,14 +329,3 @@ def test_all_pictures_take_part_in_the_ranges_given(sources):
         return np.mean([np.abs(np.subtract(*mixture(n))).mean() for n in range(25)])
 
     assert change(1.0) < 0.06 < change(0.0)
-
-
-def test_a_scene_of_sample_data_under_made_haze():
-    """The shipped depth and sky, in the units and sizes that they are loaded in."""
-    folder = SAMPLE_DATA / "train"
-    path = sorted((folder / "clear").iterdir())[0]
-    clear = load_image(path)
-    depth = load_depth(folder / "depth" / f"{path.stem}.png")
-    sky = load_image(folder / "sky" / f"{path.stem}.png")[..., 0]
-    hazy = synthesise(clear, rng(0), depth, sky, Ranges(thickness=(1, 1), near_clear=0))
-    assert hazy.shape == clear.shape and np.abs(hazy - clear).mean() > 0.05
