@@ -174,13 +174,6 @@ def test_batches_are_what_they_always_were(options, expected):
     assert np.allclose(sums, expected, atol=2e-4)
 
 
-def test_batches_have_shape_and_range(pictures):
-    for hazy, clear in take(2, pictures, 2, size=32):
-        for image in (hazy, clear):
-            assert image.shape == (2, 32, 32, 3) and image.dtype == np.float32
-            assert -1 - 2e-6 <= image.min() < -0.3 and 0.3 < image.max() <= 1 + 2e-6
-
-
 def numbers_of(batches):
     """Which pairs of ``pairs`` a list of batches holds, and that hazy and clear belong together."""
     numbers = []
@@ -231,19 +224,6 @@ def test_a_pair_is_read_when_it_is_needed_and_kept_while_there_is_room(pictures,
         assert all(map(same, kept, (tuple(x.numpy() for x in batch) for batch in batches.take(3))))
     again = len(read) - before
     assert again == 0 if memory == 10**6 else again >= (12 if memory == 0 else 8)
-
-
-def test_keep():
-    calls = []
-
-    def read(i):
-        calls.append(i)
-        return [np.full(10, i, "uint8")] * 2
-
-    kept = data.keep(read, memory=45)
-    for i in (0, 1, 2, 0, 1, 2):
-        assert all((array == i).all() for array in kept(i))
-    assert calls == [0, 1, 2, 2]
 
 
 NAMES = ["broken.jpg", "schön, 空 %s {0}.jpg", os.fsdecode(b"ch\xe2teau.jpg")]
