@@ -43,15 +43,6 @@ def compare(scene, calls):
     return evaluation.Compare({"mill": (hazy, clear)}, {"half": half})
 
 
-def test_blend(scene):
-    hazy, clear, _ = scene
-    assert np.array_equal(evaluation.blend(hazy, clear, 0), hazy)
-    assert np.allclose(evaluation.blend(hazy, clear, 1), clear)
-    assert np.allclose(evaluation.blend(hazy, clear, 0.5), (hazy + clear) / 2)
-    beyond = evaluation.blend(np.full((1, 1, 3), 0.9), np.full((1, 1, 3), 0.2), 1.5)
-    assert np.all(beyond == 0), "clipped"
-
-
 def test_a_method_runs_once_however_the_sliders_move(compare, calls):
     for strength, wipe, error in ((1, 0.5, 0), (0.4, 0.2, 0.5), (1.5, 1, 1)):
         compare("mill", "half", strength, wipe, error)
@@ -222,14 +213,6 @@ def test_both_sliders_change_pictures_and_chart(hard):
 def test_it_says_where_the_training_range_ends(hard, beta, where):
     _, text, _ = hard("mill", beta, 0.9)
     assert f"β {beta:.2f} is {where} the training range, 0.50 to 1.50." in text
-
-
-def test_a_chart_is_drawn_once_for_an_airlight(hard):
-    for beta in (0.5, 1.0, 1.5):
-        hard("mill", beta, 0.9)
-    assert hard.chart.cache_info().misses == 1
-    hard("mill", 1.5, 0.8)
-    assert hard.chart.cache_info().misses == 2
 
 
 def test_a_large_scene_is_cut_to_what_was_trained_on():
