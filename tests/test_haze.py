@@ -1,8 +1,7 @@
-"""helpers.haze against references: the forward model by hand, filters by SciPy and brute force."""
+"""helpers.haze against references: the forward model by hand, filters by brute force."""
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from helpers import haze
 
@@ -105,12 +104,6 @@ def test_box_mean_and_dark_channel_by_brute_force(rng, shape, radius):
     assert np.array_equal(haze.dark_channel(image, radius), in_windows(np.min, image, radius))
 
 
-def test_dark_channel_agrees_with_scipy(rng):
-    image = rng.random((40, 50, 3)).astype("float32")
-    expected = ndimage.minimum_filter(image.min(axis=-1), 15, mode="nearest")
-    assert np.array_equal(haze.dark_channel(image), expected)
-
-
 def test_guided_filter_by_its_definition(rng):
     """He 2010, equations 5, 6 and 8: a line fitted in every window, the lines averaged."""
     guide, image, radius, eps = rng.random((9, 11)), rng.random((9, 11)), 2, 0.01
@@ -123,14 +116,6 @@ def test_guided_filter_by_its_definition(rng):
     a, b = (np.array(in_windows(np.mean, line, radius)) for line in (a, b))
     assert np.allclose(haze.guided_filter(guide, image, radius, eps), a * guide + b, atol=1e-10)
     assert np.allclose(haze.guided_lines(guide, image, radius, eps), (a, b), atol=1e-10)
-
-
-def test_guided_filter_keeps_the_guides_edge_and_smooths_noise(rng):
-    guide = np.zeros((40, 40))
-    guide[:, 20:] = 1
-    filtered = haze.guided_filter(guide, guide + rng.normal(0, 0.1, guide.shape), 6, 1e-4)
-    assert filtered[:, 20].mean() - filtered[:, 19].mean() > 0.9
-    assert filtered[:, :12].std() < 0.03
 
 
 def test_resize_by_hand(rng):
@@ -158,15 +143,6 @@ def test_guided_upsample_of_what_is_even_or_like_the_guide(rng, shape):
     assert even.shape == shape and np.allclose(even, 0.4, atol=1e-6)
     like = haze.guided_upsample(guide, 2 * haze.resize(guide, small) - 0.3, 2, 1e-9)
     assert np.allclose(like, 2 * guide - 0.3, atol=1e-3)
-
-
-def test_guided_upsample_keeps_an_edge_sharp(rng):
-    """An edge between two pixels of the small map, where the guide has it."""
-    truth = np.where(np.arange(96) < 43, 0.2, 0.9) * np.ones((64, 1))
-    guide = 0.3 + 0.5 * (truth > 0.5) + rng.normal(0, 0.01, truth.shape)
-    small = haze.resize(truth, (8, 12))
-    plain, guided = haze.resize(small, (64, 96)), haze.guided_upsample(guide, small, 2, 1e-3)
-    assert np.abs(plain - truth)[:, 35:51].mean() > 5 * np.abs(guided - truth)[:, 35:51].mean()
 
 
 # Methods without training.
