@@ -16,13 +16,13 @@ import pytest
 import safetensors.numpy
 import tensorflow as tf
 from test_env import NAMES
-from test_training import CLEAR, HAZY, SETTINGS, toy_networks, values
+from test_training import SETTINGS, toy_networks, values
 
 from helpers import env, runs, weights
 from helpers.data import pairs_in_batch
 from helpers.pairs import Pair
 from helpers.runs import fingerprint, load_frames, load_verdicts, open_run, record_data, watch
-from helpers.training import build, pix2pix_step
+from helpers.training import build
 from helpers.weights import RunError, find_runs, is_finished, load_generator
 
 
@@ -108,13 +108,6 @@ def test_a_reader_writes_nothing(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("place", ["file", "file/run"])
-def test_a_folder_that_cannot_be_made(tmp_path, place):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written .*name another folder for the run.$"):
-        new_run(folder=tmp_path / place)
-
-
 # One process to a folder.
 
 OTHER = """
@@ -186,38 +179,21 @@ def test_a_run_goes_on_with_its_own_data_only(tmp_path, pairs, scenes, said):
 # Checkpoints.
 
 
-def test_a_checkpoint_holds_all_that_the_next_step_needs(tmp_path):
-    """Dropout's seeds, batch statistics, Adam's moments and its step count among it."""
-    run, networks, optimizers = real_run(tmp_path)
-    names = [v.path for v in run.state]
-    for part in ("seed_generator_state", "moving_mean", "momentum", "velocity", "iteration"):
-        assert sum(part in name for name in names) >= 2, part
-    assert len(names) == sum(len(n.variables) for n in (*networks, *optimizers))
-    pix2pix_step(networks[1:], optimizers, HAZY, CLEAR)
-    before = [np.array(v) for v in run.state]
-    run.record(3, {"l1": 0.5, "psnr": 12.0})
-    run.save_checkpoint()
-    pix2pix_step(networks[1:], optimizers, HAZY, CLEAR)
-    assert not all(map(np.array_equal, before, [np.array(v) for v in run.state]))
-    again, _, _ = real_run(tmp_path)
-    assert again.folder == run.folder and again.step == 3
-    assert again.history == [{"step": 3, "l1": 0.5, "psnr": 12.0}]
-    assert all(map(np.array_equal, before, [np.array(v) for v in again.state]))
-
-
 def test_a_finished_run_can_be_loaded(tmp_path):
-    settings = replace(SETTINGS, width=8, skips=False)
+    settings = replace(SETTINGS, width=8, skips=False, classic=True)
+    architecture = {"network": "unet", "width": 8, "skips": False, "classic": True}
     run, (generator, *_), _ = real_run(tmp_path, settings)
     run.finish()
     again = load_generator(run.folder / "generator.safetensors")
     for old, new in zip(generator.weights, again.weights, strict=True):
+        # Half precision keeps 11 bits; below 6e-5 its steps are 6e-8.
         assert np.allclose(old, new, rtol=2**-11, atol=6e-8), old.path
-    assert again.architecture == {"network": "unet", "width": 8, "skips": False}
+    assert again.architecture == architecture
     with safetensors.safe_open(run.folder / "generator.safetensors", "numpy") as file:
         description = {key: json.loads(value) for key, value in file.metadata().items()}
     assert description.pop("sha256") and description == {
         "format": 2, "name": "tiny", "keras": keras.__version__, "tensorflow": tf.__version__,
-        "architecture": {"network": "unet", "width": 8, "skips": False}}
+        "architecture": architecture}
 
 
 def test_the_last_three_checkpoints_are_kept(tmp_path):
@@ -237,8 +213,6 @@ def damage(path, kind):
         content = bytearray(path.read_bytes())
         content[-3] ^= 4
         path.write_bytes(content)
-    elif kind == "empty":
-        path.write_bytes(b"")
     elif kind == "foreign":
         safetensors.numpy.save_file({"weight": np.zeros(3, "float32")}, path)
     elif kind == "foreign-metadata":
@@ -246,7 +220,7 @@ def damage(path, kind):
         safetensors.numpy.save_file(tensors, path, {"step": "three", "history": "[]"})
 
 
-@pytest.mark.parametrize("kind", ["cut", "one-bit", "empty", "foreign", "foreign-metadata"])
+@pytest.mark.parametrize("kind", ["cut", "one-bit", "foreign", "foreign-metadata"])
 def test_a_damaged_checkpoint(tmp_path, kind, capsys):
     run = new_run(tmp_path)
     for step in (1, 2):
@@ -282,11 +256,8 @@ def test_a_checkpoint_of_another_network(tmp_path, change):
         assert all(map(np.array_equal, old, values(network))), "nothing was overwritten"
 
 
-@pytest.mark.parametrize("number, said", [
-    (errno.ENOSPC, "No space left on device"), (errno.EIO, "Input/output error"),
-    (errno.EROFS, "Read-only file system"), (errno.ENOENT, "No such file or directory"),
-])
-def test_a_disk_that_is_full_or_gone(tmp_path, monkeypatch, number, said):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.ENOENT])
+def test_a_disk_that_is_full_or_gone(tmp_path, monkeypatch, number):
     """Half of the new file was written; the old ones are whole, and the run can be continued."""
     run = new_run(tmp_path)
     run.save_checkpoint()
@@ -299,7 +270,7 @@ def test_a_disk_that_is_full_or_gone(tmp_path, monkeypatch, number, said):
     monkeypatch.setattr(weights.Path, "write_bytes", fail)
     for write in (run.save_checkpoint, run.finish):
         run.step += 1
-        with pytest.raises(RunError, match=rf"cannot be written \({said}\); what was saved before"):
+        with pytest.raises(RunError, match=rf"written \({os.strerror(number)}\); what was saved"):
             write()
     monkeypatch.undo()
     assert new_run(tmp_path).step == 0 and not is_finished(run.folder)
@@ -315,21 +286,6 @@ def test_a_folder_that_goes_away(tmp_path):
         with pytest.raises(RunError, match="cannot be written"):
             write()
     run.close()
-
-
-def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
-    run = new_run(tmp_path)
-    run.record(1, {})
-    run.save_checkpoint()
-    run.record(2, {})
-
-    def crash(source, target):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(weights.os, "replace", crash)
-        run.save_checkpoint()
-    assert new_run(tmp_path).step == 1
 
 
 # What is watched. Even colours, which JPEG keeps.
@@ -456,13 +412,6 @@ def test_frames_of_scenes_with_any_name(tmp_path):
         for i, name in enumerate(NAMES):
             assert abs(found[name][7].mean() - i / len(NAMES)) < 0.02, name
     assert load_verdicts(tmp_path) == load_frames(tmp_path) == {}
-
-
-def test_the_shipped_frames_load():
-    folder = env.SAMPLE_DATA / "weights" / "pix2pix"
-    frames, verdicts = load_frames(folder), load_verdicts(folder)
-    assert set(frames) == set(verdicts) == {"carcassonne", "great-pyramid", "mont-st-michel"}
-    assert verdicts["carcassonne"][60].shape == (30, 30)
 
 
 def test_tensorboard_gets_the_numbers(tmp_path):
