@@ -299,3 +299,175 @@ def _log2_says(answer):
         "d": "It can stay there from the first step to the last, as under the high rate of "
              "section 6, where the generator ran through the plane all the time.",
     }, "c")
+
+
+# --- 05
+
+
+@exercise("05.1")
+def _discriminator_half(half):
+    """The discriminator's half of the step, run on tiny random networks with images.
+
+    What it did is compared: the loss, both logits, the discriminator's new weights after plain
+    gradient descent, and that the generator's stayed.
+    """
+    import keras
+    import tensorflow as tf
+
+    from helpers.losses import discriminator_loss
+
+    if not callable(half):
+        raise Wrong(f"A function is asked for, not {type(half).__name__}.")
+
+    def networks(seed):
+        keras.utils.set_random_seed(seed)
+        one, two = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+        generator = keras.Model(one, keras.layers.Conv2D(3, 3, padding="same")(one))
+        large = keras.initializers.RandomNormal(stddev=0.7)
+        pair = keras.layers.Concatenate()([one, two])
+        logits = keras.layers.Conv2D(1, 3, kernel_initializer=large)(pair)
+        return generator, keras.Model([one, two], logits)
+
+    def numbers_of(network):
+        return np.concatenate([w.numpy().ravel() for w in network.trainable_variables])
+
+    random = np.random.default_rng()
+    for _ in range(2):
+        seed = int(random.integers(1, 10**6))
+        hazy, clear = (tf.constant(random.uniform(-1, 1, (2, 8, 8, 3)), "float32")
+                       for _ in range(2))
+        generator, discriminator = networks(seed)
+        before = numbers_of(generator), numbers_of(discriminator)
+        result = half(generator, discriminator, keras.optimizers.SGD(0.5), hazy, clear)
+        after = numbers_of(generator), numbers_of(discriminator)
+        moved = not np.array_equal(before[1], after[1])
+        if result is None or result is ...:
+            if not moved and np.array_equal(before[0], after[0]):
+                raise NotYet("fill in the lines with ... and return the loss and the logits.")
+            raise Wrong("Return the loss and both logits.")
+        if not np.array_equal(before[0], after[0]):
+            raise Wrong("The generator moved. In this half only the discriminator's weights may.")
+        try:
+            loss, (real, fake) = result
+            real, fake = (np.asarray(x, "float64") for x in (real, fake))
+        except Exception:
+            raise Wrong("Return two things: the loss, and the pair (real_logits, "
+                        "fake_logits).") from None
+        loss = _plain(loss)
+        if isinstance(loss, bool) or not isinstance(loss, (int, float)):
+            raise Wrong("The loss should be one number, the mean over all patches.")
+
+        generator, discriminator = networks(seed)
+        made = generator(hazy)
+        with tf.GradientTape() as tape:
+            logits = discriminator([hazy, clear]), discriminator([hazy, made])
+            right = discriminator_loss(*logits)
+        for w, g in zip(discriminator.trainable_variables,
+                        tape.gradient(right, discriminator.trainable_variables), strict=True):
+            w.assign_sub(0.5 * g)
+        logits = [x.numpy() for x in logits]
+
+        def same(one, other):
+            return one.shape == other.shape and np.allclose(one, other, rtol=1e-3, atol=1e-4)
+
+        if same(real, logits[1]) and same(fake, logits[0]):
+            raise Wrong("The logits of the real and of the generated images are swapped.")
+        if not (same(real, logits[0]) and same(fake, logits[1])):
+            raise Wrong("The logits are others. The discriminator sees a list of two images, "
+                        "first the hazy one; the logits are those before the update.")
+        if np.isclose(loss, 2 * right, rtol=1e-4):
+            raise Wrong("The loss is the mean of the two terms, not their sum.")
+        if np.isclose(loss, discriminator_loss(*logits[::-1]), rtol=1e-4):
+            raise Wrong('Which images should be called "real"? The two are swapped in the loss.')
+        if not np.isclose(loss, right, rtol=1e-4):
+            raise Wrong("The logits are right, the loss is not: it is discriminator_loss of both.")
+        if not moved:
+            raise Wrong("The loss is right, but the discriminator's weights did not move.")
+        if not np.allclose(after[1], numbers_of(discriminator), rtol=1e-3, atol=1e-5):
+            raise Wrong("The loss is right, but the weights moved wrongly. One update, downhill, "
+                        "with the gradient of this loss.")
+
+
+# --- 06
+
+
+@exercise("06.1")
+def _patients(answer):
+    """What each of the four patients is ill of; the hints name instruments."""
+    right = dict(zip("ABCD", ("strangers", "dead discriminator", "strong discriminator", "range"),
+                     strict=True))
+    words = sorted(right.values())
+    try:
+        given = {key: _plain(answer[key]) for key in right}
+    except Exception:
+        raise Wrong("Keep the dictionary, with a diagnosis for each of A, B, C, D.") from None
+    if any(value is ... or value is None for value in given.values()):
+        raise NotYet(f"replace each ... by one of: {', '.join(words)}.")
+    for key, value in given.items():
+        given[key] = " ".join(value.lower().split()) if isinstance(value, str) else value
+        if not isinstance(value, str) or given[key] not in words:
+            raise Wrong(f"{key}: one of {', '.join(words)}, please.")
+    if len(set(given.values())) < 4:
+        raise Wrong("Each illness occurs once.")
+    wrong = [key for key in right if given[key] != right[key]]
+    if not wrong:
+        return
+    count = f"{4 - len(wrong)} of 4 right."
+    if any(right[key] in ("range", "strangers") for key in wrong):
+        raise Wrong(f"{count} Start with check_batch on a batch of each patient: it takes no "
+                    "training, and two of the illnesses are in the data.")
+    raise Wrong(f"{count} The data are sound in these two. Compare the discriminator's loss with "
+                "log 2, from the first steps on, and which part of the patches it judges rightly.")
+
+
+@exercise("06.2")
+def _pair_up(pair_up):
+    """For each hazy image the number of its clear one, on made-up scenes in uneven haze."""
+    if not callable(pair_up):
+        raise Wrong(f"A function is asked for, not {type(pair_up).__name__}.")
+    random = np.random.default_rng()
+    for count in (5, 8):
+        layers = [random.uniform(-0.5, 0.5, (count, n, n, 3)) for n in (6, 24, 48)]
+        clear = sum(x.repeat(96 // x.shape[1], 1).repeat(96 // x.shape[1], 2) for x in layers)
+        clear = np.clip(clear, -1, 1).astype("float32")
+        airlight = random.uniform(0.4, 0.9, (count, 1, 1, 1))
+        t = random.uniform(0.3, 0.7, (count, 1, 1, 1))  # so that mean colours mislead
+        hazy = (t * clear + (1 - t) * airlight).astype("float32")
+        order = random.permutation(count)
+        if (order == np.arange(count)).all() or (order == np.argsort(order)).all():
+            order = np.roll(np.arange(count), 1)
+        result = pair_up(hazy.copy(), clear[order].copy())
+        if result is None or result is ...:
+            raise NotYet("write the function's body.")
+        if isinstance(result, dict):
+            result = [result[i] for i in range(count)]
+        try:
+            given = np.array([int(_plain(n)) for n in np.asarray(result).reshape(-1)])
+        except Exception:
+            raise Wrong("Return a list of numbers, one for each hazy image.") from None
+        if len(given) != count:
+            raise Wrong(f"{count} hazy images, so {count} numbers; these are {len(given)}.")
+        right = np.argsort(order)
+        if (given == right).all():
+            continue
+        if (given == order).all():
+            raise Wrong("You have it the other way round: for each hazy image the number of the "
+                        "clear one, not for each clear image that of the hazy one.")
+        if given.min() < 0 or given.max() >= count:
+            raise Wrong(f"The numbers go from 0 to {count - 1}.")
+        raise Wrong(f"{np.mean(given == right):.0%} are right. Haze changes colours and contrast "
+                    "but leaves edges where they are: which two fine structures are most alike, "
+                    "by correlation?")
+
+
+@exercise("06.3")
+def _strong_at_100(answer):
+    """What to do about a strong discriminator beside an L1 loss that leads."""
+    _letter(answer, {
+        "a": "With λ = 100 the L1 loss leads the generator, whatever the discriminator says; "
+             "here the L1 loss falls and the PSNR rises. Nothing is ruined yet.",
+        "b": "The PSNR says that the L1 loss is doing its work. What the discriminator teaches, "
+             "it does not show.",
+        "d": "Then two things change at once, and half right is no aim in itself: a discriminator "
+             "that has learned nothing is right on half of them, too.",
+    }, "c")

@@ -1,4 +1,4 @@
-"""What is wrong with a batch, or with a run: measured, and said in words. Taught in notebook 05."""
+"""What is wrong with a batch, or with a run: measured, and said in words. Taught in notebook 06."""
 
 from dataclasses import dataclass, replace
 
@@ -7,6 +7,7 @@ import numpy as np
 from helpers.haze import box_mean, resize
 
 LOG2 = float(np.log(2))
+EXTRA = 7  # updates a step, in make_ill
 BELONGS = 0.22  # correlation of fine structure; less is another scene: see pair_problem
 
 
@@ -69,7 +70,7 @@ def pair_problem(hazy, clear):
     "strangers". Decided by the correlation of their fine structure at the shift where it is
     largest. In 90 real pairs and the 160 of sample_data it was at least 0.40, in random crops of
     them at least 0.26 (one that is nearly all sky), in strangers at most 0.19. Shifts from 2 pixels
-    on, and mirrored images, were all found. Notebook 05.
+    on, and mirrored images, were all found. Notebook 06.
     """
     if np.abs(hazy - clear).max() < 1 / 255:
         return "identical", "hazy and clear are the same picture"
@@ -94,7 +95,7 @@ def pair_problem(hazy, clear):
 
 def excess_contrast(hazy, clear):
     """How much more the rows of ``hazy`` differ than those of ``clear``: haze makes it negative."""
-    ours, theirs = (float(np.abs(np.diff(x, axis=0)).mean()) for x in (hazy, clear))
+    ours, theirs = (float(np.abs(np.diff(x, axis=0)).sum()) / x.size for x in (hazy, clear))
     return ours - theirs
 
 
@@ -105,7 +106,7 @@ def check_batch(hazy, clear, names=None):
     of the pairs are used in the texts. Found by measurement: NaN and infinite values, values
     outside the range, pairs that are identical, swapped, mirrored or cropped on one side only, or
     strangers to each other. Not found: a wrong colour space, or haze that is not like the one to be
-    removed. Notebook 05.
+    removed. Notebook 06.
     """
     hazy, clear = np.asarray(hazy, "float32"), np.asarray(clear, "float32")
     if hazy.shape != clear.shape or hazy.ndim != 4 or hazy.shape[-1] != 3:
@@ -165,7 +166,7 @@ def diagnose(history):
 
     ``history`` is a run's: dictionaries with ``step``, the means since the last one of what
     :func:`helpers.training.compile_step` returns, and the scores of the validation scenes at that
-    step. Fewer than three entries are too few to tell. Notebook 05.
+    step. Fewer than three entries are too few to tell. Notebook 06.
     """
     limits = Finding("limits", "no number here says whether the pictures look right: a generator "
                      "may paint skies that were never there, and validation scenes like the "
@@ -196,19 +197,21 @@ def _of_discriminator(last):
         return None
     numbers = (f"it judges {real:.0%} of the real and {fake:.0%} of the generated patches rightly, "
                f"its loss is {loss:.2f} (log 2 = {LOG2:.2f})")
-    if min(real, fake) > 0.95 and loss < 0.2:
-        return Finding("strong discriminator", f"{numbers}. It wins with ease, and tells the "
-                       'generator little. Lower discriminator_rate, or train longer: "Train '
-                       'pix2pix".')
+    if (real + fake) / 2 > 0.95:
+        return Finding("strong discriminator", f"{numbers}. It wins with ease, and may tell the "
+                       "generator little. Lower discriminator_rate, or update it less often.")
     if max(real, fake) > 0.9 and min(real, fake) < 0.2:
         return Finding("blind discriminator", f"{numbers}. It says nearly the same to everything. "
-                       'See the order of the updates: "One step".')
+                       "See the order of the updates: notebook 05, \"One step\".")
+    if loss > LOG2 + 0.05 and real + fake < 0.9:
+        return Finding("losing discriminator", f"{numbers}. It does worse than a coin: it does "
+                       "not learn, or the generator outruns it. Does its loss ever fall?")
     if abs(loss - LOG2) < 0.02 and abs(real + fake - 1) < 0.1:
         gradient = last["d_gradient"]
         learnt = gradient is None or gradient > 1e-4
         return Finding("undecided discriminator", f"{numbers}. It "
                        f"{'is at a draw' if learnt else 'has learnt nothing'}; only pictures tell "
-                       'whether the generator is that good: "Train pix2pix".')
+                       'whether the generator is that good: notebook 03.')
     return Finding("balanced", f"{numbers}. Neither of the two wins, as it should be.")
 
 
@@ -217,11 +220,11 @@ def _of_progress(first, last):
         return None
     if last > 2:
         return Finding("range", f"an L1 loss of {last:.1f}: images in [-1, 1] cannot differ by "
-                       'more than 2. Look at a batch: "Before training: look at a batch".')
+                       'more than 2. Look at a batch: check_batch.')
     if last > 0.8 * first:
         return Finding("no progress", f"the L1 loss went from {first:.3f} to {last:.3f}. Pairs "
                        "that do not belong together, or a learning rate that is far off: "
-                       '"Before training: look at a batch".')
+                       "Look at a batch: check_batch.")
     return None
 
 
@@ -229,8 +232,7 @@ def _of_gradient(length):
     if length is None or 1e-3 <= length <= 1e4:
         return None
     return Finding("gradient", f"the generator's gradient has length {length:.2g}: too small or "
-                   'too large to learn from. Values or losses are off by a factor: "What each '
-                   'network is told".')
+                   'too large to learn from. Values or losses are off by a factor.')
 
 
 def _of_scores(history):
@@ -249,18 +251,33 @@ def _of_spread(spread):
                    f"{spread:.0%} of what the true ones do. Are the skips in place? Notebook 04.")
 
 
-def make_ill(patient, settings, batches):
-    """Spoil a training on purpose: returns (settings, batches) for patient "A", "B" or "C".
+def make_ill(patient, settings, batches, step):
+    """Spoil a training on purpose: (settings, batches, step) of patient "A", "B", "C" or "D".
 
-    ``batches`` is a data set of (hazy, clear) in [-1, 1], two pairs a batch or more. Find out what
-    each of them has before you read the code. Notebook 05.
+    Each is changed in one thing. ``settings`` are a dataclass like
+    :class:`helpers.training.Settings`, ``batches`` a data set of (hazy, clear) in [-1, 1], two
+    pairs a batch or more, ``step`` is :func:`helpers.training.pix2pix_step` or one like it. Find
+    out what each of them has before you read the code. Notebook 06.
     """
-    def in_bytes(hazy, clear):
-        return (hazy + 1) * 127.5, (clear + 1) * 127.5
+    def more(networks, optimizers, hazy, clear):
+        import tensorflow as tf
 
-    def mixed_up(hazy, clear):
-        return hazy, clear[::-1]
+        from helpers.losses import discriminator_loss
 
+        (generator, judge), (_, adam) = networks, optimizers
+        fake = generator(hazy, training=True)
+        for _ in tf.range(EXTRA):
+            with tf.GradientTape() as tape:
+                verdicts = [judge([hazy, x], training=True) for x in (clear, fake)]
+                loss = discriminator_loss(*verdicts)
+            weights = judge.trainable_variables
+            adam.apply(tape.gradient(loss, weights), weights)
+        return step(networks, optimizers, hazy, clear)
+
+    if patient == "A":
+        return settings, batches.map(lambda hazy, clear: (hazy, clear[::-1])), step
     if patient == "B":
-        return replace(settings, learning_rate=1e-5, discriminator_rate=1e-3), batches
-    return settings, batches.map(mixed_up if patient == "C" else in_bytes)
+        return replace(settings, discriminator_rate=0.0), batches, step
+    if patient == "C":
+        return settings, batches, more
+    return settings, batches.map(lambda *pair: tuple(127.5 * (x + 1) for x in pair)), step

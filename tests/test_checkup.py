@@ -3,7 +3,9 @@
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,7 +13,9 @@ import tensorflow as tf
 from helpers import env
 from helpers.checkup import check_batch, diagnose, fine_structure, make_ill, output_spread
 from helpers.data import training_batches
+from helpers.models import patchgan, unet
 from helpers.pairs import find_pairs
+from helpers.training import pix2pix_step
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,10 @@ def history(steps=8, **changes):
 @pytest.mark.parametrize("kind, changes", [
     ("strong discriminator",
      {"discriminator": 0.08, "real_right": 1.0, "fake_right": 0.99, "adversarial": 2.5}),
+    ("strong discriminator", {"discriminator": 0.4, "real_right": 0.98, "fake_right": 0.96}),
+    ("strong discriminator", {"discriminator": 0.3, "real_right": 0.98, "fake_right": 0.98}),
+    ("losing discriminator", {"discriminator": 0.82, "real_right": 0.58, "fake_right": 0.04}),
+    ("losing discriminator", {"discriminator": 0.78, "real_right": 0.3, "fake_right": 0.5}),
     ("blind discriminator", {"discriminator": 0.8, "real_right": 0.98, "fake_right": 0.05}),
     ("undecided discriminator", {"discriminator": 0.69, "real_right": 0.52, "fake_right": 0.47}),
     ("range", {"l1": 41.0}),
@@ -168,20 +176,39 @@ def test_the_shipped_runs_are_healthy(name):
     assert set(kinds(diagnose(json.loads(path.read_text())))) == healthy
 
 
-# The patients of notebook 05.
+@pytest.mark.parametrize("right", [0.7, 0.85, 0.93])
+def test_a_contest_is_balanced_up_to_a_part_that_is_right(right):
+    changes = {"discriminator": 0.5, "real_right": right, "fake_right": right}
+    assert kinds(diagnose(history(**changes))) == ["balanced", "limits"]
+
+
+# The patients of notebook 06.
 
 
 @dataclass(frozen=True)
 class Rates:
-    learning_rate: float = 2e-3
-    discriminator_rate: float = 1e-4
+    learning_rate: float = 5e-4
+    discriminator_rate: float = 2e-3
 
 
 def test_patients(batch):
+    """Each differs from the healthy training in one thing: the data, a rate or the step."""
     batches = tf.data.Dataset.from_tensors(tuple(batch))
-    settings = {letter: make_ill(letter, Rates(), batches)[0] for letter in "ABC"}
-    found = {letter: set(kinds(check_batch(*next(iter(make_ill(letter, Rates(), batches)[1])))))
-             for letter in "ABC"}
-    assert found == {"A": {"range"}, "B": set(), "C": {"strangers"}}
-    assert settings["A"] == settings["C"] == Rates()
-    assert settings["B"].discriminator_rate > 50 * settings["B"].learning_rate
+    made = {letter: make_ill(letter, Rates(), batches, pix2pix_step) for letter in "ABCD"}
+    found = {letter: set(kinds(check_batch(*next(iter(data))))) for letter, (_, data, _)
+             in made.items()}
+    assert found == {"A": {"strangers"}, "B": set(), "C": set(), "D": {"range"}}
+    assert {letter: settings == Rates() for letter, (settings, _, _) in made.items()} == {
+        "A": True, "B": False, "C": True, "D": True}
+    assert made["B"][0] == Rates(discriminator_rate=0.0)
+    assert [made[letter][2] is pix2pix_step for letter in "ABCD"] == [True, True, False, True]
+
+
+def test_a_strong_discriminator_takes_eight_updates(batch):
+    networks = unet(4), patchgan(4)
+    optimizers = keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4)
+    _, _, step = make_ill("C", Rates(), None, partial(pix2pix_step, l1=0.0))
+    hazy, clear = (tf.constant(x[:1]) for x in batch)
+    numbers, logits = tf.function(lambda: step(networks, optimizers, hazy, clear))()
+    assert {"discriminator", "adversarial", "l1"} == set(numbers) and len(logits) == 2
+    assert [int(adam.iterations) for adam in optimizers] == [1, 8]

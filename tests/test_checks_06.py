@@ -1,0 +1,164 @@
+"""The checks of notebook 06's exercises: right answers in several dresses, wrong ones, odd ones."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from helpers.checks import check
+from helpers.checkup import fine_structure
+
+NAMES = "06.1", "06.2", "06.3"
+
+
+def verdict(capsys, name, answer):
+    check(name, answer)
+    output = capsys.readouterr()
+    assert output.err == ""
+    (line,) = output.out.splitlines()
+    return line.removeprefix(f"Exercise {name}: ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("answer", [None, ...], ids=str)
+def test_untouched(capsys, name, answer):
+    assert verdict(capsys, name, answer).startswith("not yet")
+
+
+class Unwilling:
+    def __getitem__(self, key):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("answer", [1j, "", [], {}, np.zeros((2, 2)), float("nan"), len,
+                                    Unwilling(), True], ids=lambda a: type(a).__name__)
+def test_odd_answers_never_raise_and_are_never_right(capsys, name, answer):
+    assert not verdict(capsys, name, answer).startswith("right")
+
+
+# 06.1
+
+DEAD, STRONG = "dead discriminator", "strong discriminator"
+
+
+def patients(*words):
+    return dict(zip("ABCD", words, strict=True))
+
+
+RIGHT = patients("strangers", DEAD, STRONG, "range")
+
+
+@pytest.mark.parametrize("answer", [
+    RIGHT, dict(reversed(RIGHT.items())), {**RIGHT, "E": "healthy"},
+    {key: word.upper() for key, word in RIGHT.items()},
+    {key: f"  {word} " for key, word in RIGHT.items()},
+    {key: [word] for key, word in RIGHT.items()},
+    {key: np.array(word) for key, word in RIGHT.items()},
+], ids=str)
+def test_right_diagnoses(capsys, answer):
+    assert verdict(capsys, "06.1", answer) == "right."
+
+
+@pytest.mark.parametrize("answer, hint", [
+    (patients("strangers", STRONG, DEAD, "range"), "2 of 4 right. The data are sound"),
+    (patients("range", DEAD, STRONG, "strangers"), "2 of 4 right. Start with check_batch"),
+    (patients(STRONG, DEAD, "strangers", "range"), "check_batch"),
+    (patients(DEAD, "strangers", "range", STRONG), "0 of 4"),
+    (patients("range", "range", "range", "range"), "occurs once"),
+    (patients("strangers", DEAD, DEAD, "range"), "occurs once"),
+    (patients("strangers", "sleepy", STRONG, "range"), "B: one of"),
+    (patients("strangers", 3, STRONG, "range"), "B: one of"),
+    ({"A": "range"}, "Keep the dictionary"), ("range", "Keep the dictionary"),
+], ids=str)
+def test_wrong_diagnoses(capsys, answer, hint):
+    said = verdict(capsys, "06.1", answer)
+    assert said.startswith("not quite") and hint in said, said
+
+
+def test_hints_never_name_the_illness(capsys):
+    for answer in (patients("strangers", STRONG, DEAD, "range"),
+                   patients("range", DEAD, STRONG, "strangers")):
+        said = verdict(capsys, "06.1", answer)
+        assert not any(word in said for word in ("range", "strangers", "strong", "dead"))
+
+
+def test_partly_untouched(capsys):
+    assert verdict(capsys, "06.1", {**RIGHT, "B": ...}).startswith("not yet")
+
+
+# 06.2
+
+def table(hazy, clear):
+    ours, theirs = (np.array([fine_structure(x).ravel() for x in images])
+                    for images in (hazy, clear))
+    return np.corrcoef(ours, theirs)[:len(ours), len(ours):]
+
+
+def by_loop(hazy, clear):
+    numbers = []
+    for image in hazy:
+        edges = fine_structure(image)
+        numbers.append(max(range(len(clear)), key=lambda n: (edges * fine_structure(clear[n])).sum()))
+    return numbers
+
+
+def by_gradients(hazy, clear):
+    def edges(images):
+        steps = np.diff(images.mean(axis=-1), axis=1).reshape(len(images), -1)
+        return steps / np.linalg.norm(steps, axis=1, keepdims=True)
+
+    return (edges(hazy) @ edges(clear).T).argmax(axis=1)
+
+
+PAIRINGS = {
+    "array": lambda h, c: table(h, c).argmax(axis=1), "loop": by_loop, "gradients": by_gradients,
+    "tensor": lambda h, c: tf.argmax(table(h, c), axis=1), "tuple": lambda h, c: tuple(by_loop(h, c)),
+    "floats": lambda h, c: table(h, c).argmax(axis=1).astype(float),
+    "column": lambda h, c: table(h, c).argmax(axis=1)[:, None],
+    "dictionary": lambda h, c: dict(enumerate(by_loop(h, c))),
+}
+
+
+@pytest.mark.parametrize("name", PAIRINGS)
+def test_right_pairings(capsys, name):
+    for _ in range(3):  # the cases are random
+        assert verdict(capsys, "06.2", PAIRINGS[name]) == "right."
+
+
+def by_colour(hazy, clear):
+    means = [x.mean(axis=(1, 2)) for x in (hazy, clear)]
+    return np.abs(means[0][:, None] - means[1]).sum(axis=-1).argmin(axis=1)
+
+
+@pytest.mark.parametrize("answer, hint", [
+    (lambda h, c: range(len(h)), "by correlation"), (by_colour, "by correlation"),
+    (lambda h, c: np.argsort(by_loop(h, c)), "other way round"),
+    (lambda h, c: [0] * len(h), "by correlation"), (lambda h, c: [1, 2], "so 5 numbers"),
+    (lambda h, c: np.array(by_loop(h, c)) + 1, "go from 0"),
+    (lambda h, c: table(h, c).argmin(axis=1), "by correlation"),
+    (lambda h, c: ["a"] * len(h), "a list of numbers"), (3, "A function"),
+])
+def test_wrong_pairings(capsys, answer, hint):
+    said = verdict(capsys, "06.2", answer)
+    assert said.startswith("not quite") and hint in said, said
+
+
+def test_a_pairing_that_raises_is_told(capsys):
+    assert "ZeroDivisionError" in verdict(capsys, "06.2", lambda h, c: 1 / 0)
+    assert verdict(capsys, "06.2", lambda h, c: None).startswith("not yet")
+
+
+# 06.3
+
+@pytest.mark.parametrize("answer", ["c", "C", "(c)", " c ", "c.", ["c"], np.array(["c"])], ids=str)
+def test_right_choice(capsys, answer):
+    assert verdict(capsys, "06.3", answer) == "right."
+
+
+@pytest.mark.parametrize("answer, reason", [
+    ("a", "L1 loss leads"), ("b", "does not show"), ("(d)", "two things change"),
+    ("e", "Choose one of: a, b, c, d"), (3, "Choose one of"), (["a", "c"], "Choose one of"),
+], ids=str)
+def test_wrong_choice(capsys, answer, reason):
+    said = verdict(capsys, "06.3", answer)
+    assert said.startswith("not quite") and reason in said
