@@ -8,7 +8,6 @@ import pytest
 import safetensors.numpy
 
 from helpers import env
-from helpers.inference import dehaze
 from helpers.models import physics_unet, unet
 from helpers.weights import WeightsError, digest, find_weights, load_generator, save_generator
 
@@ -16,38 +15,10 @@ SMALL = {"filters": [4, 4, 4, 4, 4, 4], "blocks": [0, 0, 1, 0, 0, 1]}
 
 
 @pytest.fixture(scope="module")
-def generator():
-    keras.utils.set_random_seed(0)
-    return unet(4)
-
-
-def picture(*shape):
-    return np.random.default_rng(0).random((*shape, 3)).astype("float32")
-
-
-@pytest.fixture(scope="module")
-def saved(generator, tmp_path_factory):
+def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "generator.safetensors"
-    save_generator(generator, path, "tiny", network="unet", width=4, skips=True)
+    save_generator(unet(4), path, "tiny", network="unet", width=4, skips=True)
     return path
-
-
-def test_round_trip_within_half_precision(generator, saved):
-    again = load_generator(saved)
-    for old, new in zip(generator.variables, again.variables, strict=True):
-        if "seed" not in old.path:
-            # Half precision keeps 11 bits; below 6e-5 its steps are 6e-8.
-            assert np.allclose(old, new, rtol=2**-11, atol=6e-8), old.path
-    image = picture(64, 64)
-    assert np.abs(dehaze(again, image) - dehaze(generator, image)).max() < 0.01
-    assert not again.trainable_variables[0].dtype.startswith("float16")
-
-
-def test_round_trip_in_float32_is_exact(generator, tmp_path):
-    path = tmp_path / "g.safetensors"
-    save_generator(generator, path, "tiny", "float32", network="unet", width=4)
-    image = picture(64, 64)
-    assert np.array_equal(dehaze(load_generator(path), image), dehaze(generator, image))
 
 
 @pytest.mark.parametrize(
@@ -58,9 +29,9 @@ def test_round_trip_in_float32_is_exact(generator, tmp_path):
 )
 def test_the_file_says_what_to_build(tmp_path, build, architecture):
     network, path = build(**architecture), tmp_path / "g.safetensors"
-    save_generator(network, path, "tiny", network=build.__name__, **architecture)
-    again = load_generator(path)
-    assert [v.shape for v in again.variables] == [v.shape for v in network.variables]
+    save_generator(network, path, "tiny", "float32", network=build.__name__, **architecture)
+    for old, new in zip(network.weights, load_generator(path).weights, strict=True):
+        assert np.array_equal(old, new), old.path
 
 
 def test_the_digest_is_that_of_values_types_and_shapes():
@@ -69,11 +40,6 @@ def test_the_digest_is_that_of_values_types_and_shapes():
     others = [one[::-1], one[:1], [one[0].reshape(2, 3), one[1]], [one[0].view("int32"), one[1]],
               [one[0] + [0, 0, 0, 0, 0, 1e-6], one[1]]]
     assert len({digest(arrays) for arrays in [one, *others]}) == 6
-
-
-def test_the_shipped_weights_load():
-    for path in sorted((env.SAMPLE_DATA / "weights").glob("*/generator.safetensors")):
-        load_generator(path)
 
 
 def metadata_of(path):
@@ -122,7 +88,6 @@ BAD = {
     "prolonged": (lambda p, s: p.write_bytes(s.read_bytes() + b"0000"), FOREIGN),
     "text": (lambda p, s: p.write_text("hello\nthere"), FOREIGN),
     "last-byte-flipped": (lambda p, s: flip(p, s, -1), "damaged, its SHA-256"),
-    "first-byte-flipped": (lambda p, s: flip(p, s, 8 + metadata_of(s)[1]), "damaged, its SHA-256"),
     "foreign": (foreign(), FOREIGN),
     "before-formats": (foreign(architecture='{"width": 4}'), FOREIGN),
     "format-of-tomorrow": (lambda p, s: rewrite(p, s, format="3"),
