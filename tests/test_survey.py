@@ -64,17 +64,8 @@ def test_a_shift_is_found(scenes, moved, part):
         assert problem == ("one-sided", f"the same scene, but hazy lies {where} clear")
 
 
-def test_other_pairs_that_are_wrong(scenes):
-    for n, (hazy, clear) in enumerate(scenes):
-        assert pair_problem(clear, clear)[0] == "identical"
-        assert pair_problem(hazy, clear[:, ::-1]) == ("one-sided", "one of the two is mirrored")
-        other = scenes[n - 1][1]
-        height, width, _ = (min(sides) for sides in zip(hazy.shape, other.shape, strict=True))
-        problem = pair_problem(hazy[:height, :width], other[:height, :width])
-        assert problem[0] == "strangers"
-    flat = np.full((64, 64, 3), 0.5, "float32")
-    assert pair_problem(flat, flat * 0.9) is None, "nothing to compare"
-    assert pair_problem(flat[:1, :1], flat[:1, :1] * 0.9) is None
+def test_of_a_tiny_pair_nothing_is_said():
+    assert pair_problem(np.full((1, 1, 3), 0.5), np.full((1, 1, 3), 0.4)) is None
 
 
 # The report.
@@ -120,14 +111,6 @@ def test_each_kind_of_trouble(folder, capsys):
     assert "hazy/IMG.heic: HEIC, which is not read; save it as JPEG" in said
     assert "more/a.jpg: not in a folder of hazy or clear images." in said
     assert "read: 6 of 8 pairs" in said and str(folder) not in said
-
-
-def test_swapped_sides(folder, capsys):
-    (folder / "hazy").rename(folder / "B")
-    (folder / "clear").rename(folder / "A")
-    for path in (folder / "B").iterdir():
-        path.rename(folder / "B" / f"{path.stem.split('_')[0]}.jpg")
-    assert run(capsys, folder)[1] == ["swapped"]
 
 
 @pytest.mark.parametrize("half, said_to_be, found", [
