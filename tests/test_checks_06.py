@@ -97,8 +97,8 @@ def table(hazy, clear):
 def by_loop(hazy, clear):
     numbers = []
     for image in hazy:
-        edges = fine_structure(image)
-        numbers.append(max(range(len(clear)), key=lambda n: (edges * fine_structure(clear[n])).sum()))
+        likeness = [(fine_structure(image) * fine_structure(other)).sum() for other in clear]
+        numbers.append(likeness.index(max(likeness)))
     return numbers
 
 
@@ -112,7 +112,8 @@ def by_gradients(hazy, clear):
 
 PAIRINGS = {
     "array": lambda h, c: table(h, c).argmax(axis=1), "loop": by_loop, "gradients": by_gradients,
-    "tensor": lambda h, c: tf.argmax(table(h, c), axis=1), "tuple": lambda h, c: tuple(by_loop(h, c)),
+    "tensor": lambda h, c: tf.argmax(table(h, c), axis=1),
+    "tuple": lambda h, c: tuple(by_loop(h, c)),
     "floats": lambda h, c: table(h, c).argmax(axis=1).astype(float),
     "column": lambda h, c: table(h, c).argmax(axis=1)[:, None],
     "dictionary": lambda h, c: dict(enumerate(by_loop(h, c))),

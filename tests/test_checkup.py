@@ -64,7 +64,7 @@ def test_an_ill_batch(batch, name):
     hazy, clear = ill(*batch)[name]
     found = check_batch(np.clip(hazy, -1, 1) if "noise" in name else hazy, clear)
     assert set(kinds(found)) == {name.split(",")[0]}, [str(f) for f in found]
-    assert all("\n" not in f.text and "otebook 01" in f.text for f in found)
+    assert all("\n" not in f.text and "otebook 02" in f.text for f in found)
 
 
 def test_findings_name_the_pairs(batch):
