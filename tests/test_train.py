@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors
 import train as command
-from PIL import Image
+from pictures import ROUGH, save
 
 from helpers import env
 from helpers.runs import load_frames
@@ -28,11 +28,8 @@ def folder(tmp_path_factory):
     """Four small pairs to train on and one to watch."""
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     for part, count in (("train", 4), ("validation", 1)):
-        for kind in ("hazy", "clear"):
-            (folder / part / kind).mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 256, (280, 290, 3), dtype="uint8")
-                Image.fromarray(pixels).save(folder / part / kind / f"{i}.png")
+        for name in (f"{kind}/{i}.png" for kind in ("hazy", "clear") for i in range(count)):
+            save(folder / part / name, rng.integers(0, 256, (280, 290, 3), dtype="uint8"))
     return folder
 
 
@@ -152,13 +149,9 @@ def run(capsys, data, out, *options, status=0):
 
 def test_train_and_test_folders(capsys, tmp_path):
     """RESIDE-6K's layout: the name of a scene holds a slash."""
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 3), ("test", 2)):
-        for kind in ("hazy", "GT"):
-            (tmp_path / "data" / part / kind).mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 256, (64, 80, 3), dtype="uint8")
-                Image.fromarray(pixels).save(tmp_path / "data" / part / kind / f"000{i}.jpg")
+    for part in ("train", "test"):
+        for name in ("hazy/0001.jpg", "GT/0001.jpg", "hazy/0002.jpg", "GT/0002.jpg"):
+            save(tmp_path / "data" / part / name, ROUGH)
     run(capsys, tmp_path / "data", tmp_path / "run", *TINY)
     assert len(load_frames(tmp_path / "run")) == 2
 
@@ -203,10 +196,8 @@ def test_an_interrupted_run_can_be_continued(capsys, folder, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("options, sentence", [
-    (["--size", "128"], "size 128: it must be a multiple of 256"),
     (["--size", "300"], "size 300: it must be a multiple of 256"),
-    (["--seed", "-1"], "seed -1: it must be"), (["--dropout", "1.5"], "dropout 1.5: it must be"),
-    (["--width", "0"], "width 0: it must be"), (["--reports", "0"], "reports 0: it must be"),
+    (["--seed", "-1"], "seed -1: it must be"), (["--reports", "0"], "reports 0: it must be"),
     (["--validation", "nowhere"], "nowhere: no such folder; check the path."),
 ], ids=lambda x: x[0] if isinstance(x, list) else "")
 def test_wrong_options(capsys, folder, tmp_path, options, sentence):
@@ -244,26 +235,6 @@ def test_workers_need_to_know_each_other(capsys, folder, tmp_path, monkeypatch, 
         monkeypatch.setenv("TF_CONFIG", config)
     said = run(capsys, folder / "train", tmp_path / "run", "--strategy", "multiworker", status=2)
     assert said.err.startswith("--strategy multiworker: TF_CONFIG (")
-
-
-@pytest.mark.skipif(os.name == "nt", reason="closes descriptors by their numbers")
-def test_closed_streams_and_a_terminal_of_few_letters(tmp_path):
-    """A name with "×" where the terminal has no such letter, and nobody who listens."""
-    data = tmp_path / "×·"
-    for kind in ("hazy", "clear"):
-        (data / kind).mkdir(parents=True)
-    words = [sys.executable, "scripts/train.py", data, "--out", tmp_path / "run"]
-    variables = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(env.ROOT)}
-
-    def close():
-        os.close(1)
-        os.close(2)
-
-    for before in (None, close):
-        done = subprocess.run([*map(str, words)], cwd=env.ROOT, env=variables, text=True,
-                              capture_output=before is None, preexec_fn=before)
-        assert done.returncode == 1
-        assert before or (r"\xd7\xb7" in done.stderr and "Traceback" not in done.stderr)
 
 
 def test_help_needs_no_tensorflow():
