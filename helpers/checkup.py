@@ -259,7 +259,7 @@ def make_ill(patient, settings, batches, step):
     pairs a batch or more, ``step`` is :func:`helpers.training.pix2pix_step` or one like it. Find
     out what each of them has before you read the code. Notebook 06.
     """
-    def more(networks, optimizers, hazy, clear):
+    def more(networks, optimizers, hazy, clear, **options):
         import tensorflow as tf
 
         from helpers.losses import discriminator_loss
@@ -272,7 +272,7 @@ def make_ill(patient, settings, batches, step):
                 loss = discriminator_loss(*verdicts)
             weights = judge.trainable_variables
             adam.apply(tape.gradient(loss, weights), weights)
-        return step(networks, optimizers, hazy, clear)
+        return step(networks, optimizers, hazy, clear, **options)
 
     if patient == "A":
         return settings, batches.map(lambda hazy, clear: (hazy, clear[::-1])), step
