@@ -3,6 +3,7 @@ written, and how files may be called. Used by the setup cell of every notebook.
 """
 
 import contextlib
+import functools
 import gc
 import hashlib
 import os
@@ -35,6 +36,35 @@ def safe_streams():
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
         if name != "stdin" and hasattr(getattr(sys, name), "reconfigure"):
             getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def command(main):
+    """A command's ``main(arguments)``, on safe streams; what the system refuses is one sentence.
+
+    The exit status is 2 then, and 130 if interrupted, or if nobody reads on, as behind "| head".
+    """
+    @functools.wraps(main)
+    def run(arguments=None):
+        safe_streams()
+        if "" in (sys.argv[1:] if arguments is None else arguments):
+            print("an argument is empty; check the variable that it came from.", file=sys.stderr)
+            return 2
+        try:
+            status = main(arguments)
+            sys.stdout.flush()
+            return status
+        except KeyboardInterrupt:
+            print("interrupted.", file=sys.stderr)
+        except OSError as error:
+            if error.filename is None:  # of the output; Python would try again at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                print(f"{error.filename or 'the output'}: {error.strerror}; name another one.",
+                      file=sys.stderr)
+                return 2
+        return 130
+
+    return run
 
 
 @contextlib.contextmanager

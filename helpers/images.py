@@ -126,11 +126,13 @@ def _white(image):
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
     levels = [1, 255] if image.mode == "F" else [2**bits - 1 for bits in (1, 8, 10, 12, 14, 16)]
+    if image.format == "PNG":  # 65535 is white by its rules, but so little may be 12 bits
+        levels = [65535] * (high == 0 or high >= 4096)
     white = next((level for level in levels if high <= 1.01 * level), None)
     unclear = white is None or low < -0.01 or (image.mode == "F" and 1.01 < high < 32)
     if unclear or getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0:
         raise ImageError(f"values from {low:g} to {high:g} that do not tell which one is white; "
-                         "save it with 8 or 16 bits, or as floats from 0 to 1.")
+                         "save it with 8 bits or all 16, or as floats from 0 to 1.")
     return white
 
 

@@ -37,12 +37,13 @@ from helpers.weights import (
 WATCHED = 768  # pixels: the long side of a watched scene; a larger one is shrunk
 
 
-def _read_json(path):
-    """What a JSON file holds; None if it is missing or damaged."""
+def _read_json(path, kind=dict):
+    """What a JSON file holds; None if it is missing or damaged, or not of this kind."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, kind) else None
 
 
 class Run:
@@ -69,11 +70,11 @@ class Run:
         except OSError as error:
             raise RunError(f"{self.folder}: cannot be written ({error.strerror or error}); name "
                            "another folder for the run.") from None
-        for part in self.folder.rglob("*.part"):  # of a process that was killed while it wrote
+        for part in self.folder.rglob(".[0-9]*.part"):  # of a process killed while it wrote
             part.unlink(missing_ok=True)
         if not _read_json(self.folder / "settings.json"):
             write_whole(self.folder / "settings.json", json.dumps(asdict(settings), indent=1))
-        self.log = tf.summary.create_file_writer(str(self.folder / "logs"))
+        self.log = tf.summary.create_file_writer(os.fsencode(self.folder / "logs"))
 
     def __enter__(self):
         return self
@@ -243,7 +244,7 @@ def data_changes(folder, data):
 
     A sentence without an end, "" if there is no difference or no such run.
     """
-    before = (_read_json(Path(folder) / "data.json") or [{}])[-1]
+    before = (_read_json(Path(folder) / "data.json", list) or [{}])[-1]
     return ", ".join(f"{key} {before[key]} then and {value} now"
                      for key, value in (data or {}).items() if before.get(key, value) != value)
 
@@ -251,7 +252,7 @@ def data_changes(folder, data):
 def record_data(folder, data):
     """Note in a run's ``data.json`` that it goes on with ``data``, a :func:`fingerprint`."""
     path = Path(folder) / "data.json"
-    before = _read_json(path) or []
+    before = _read_json(path, list) or []
     if path.parent.is_dir() and (not before or data_changes(folder, data)):
         reached = [p.stem for p in sorted(path.parent.glob("checkpoint-*.safetensors"))][-1:]
         write_whole(path, json.dumps([*before, data | {"after": reached}], indent=1))

@@ -76,7 +76,7 @@ class Settings:
     def __post_init__(self):
         wrong = {
             "name": not re.fullmatch(r"[\w-]+", self.name) and "letters, digits, - and _ only",
-            "size": (self.size < 1 or self.size % 2**LEVELS)
+            "size": (not 1 <= self.size < 2**31 or self.size % 2**LEVELS)
             and f"a multiple of {2**LEVELS}, which the U-Net halves {LEVELS} times",
             "seed": not 0 <= self.seed < 2**32 and "a whole number from 0 to 4294967295",
             "dropout": not 0 <= self.dropout < 1 and "at least 0 and less than 1",
@@ -85,7 +85,8 @@ class Settings:
             and "float32 or mixed_bfloat16",
         }
         for key in ("width", "batch", "steps"):
-            wrong[key] = getattr(self, key) < 1 and "at least 1"
+            value = getattr(self, key)
+            wrong[key] = (value < 1 and "at least 1") or (value >= 2**31 and "less than 2**31")
         for key, needed in wrong.items():
             if needed:
                 raise ValueError(f"{key} {getattr(self, key)}: it must be {needed}.")

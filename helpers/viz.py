@@ -232,7 +232,9 @@ def contact_sheet(pairs, count=8, width=240):
         except ImageError as error:
             problem = error
             continue
-        cells = [ImageOps.pad(image, cell, color="white") for image in images]
+        scale = min(cell[0] / images[0].width, cell[1] / images[0].height)
+        size = [max(1, round(side * scale)) for side in images[0].size]
+        cells = [ImageOps.pad(x.resize(size), cell, color="white") for x in images]
         column = np.pad(np.concatenate(cells), [(0, 8), (0, 8), (0, 0)], constant_values=255)
         columns.append(column.astype("float32") / 255)
     if not columns:

@@ -32,13 +32,15 @@ def write_whole(path, content):
 
     Raises :class:`RunError` if there is no room, or no right, to write it; the old one stays.
     """
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f".{os.getpid()}.part")  # nobody else's, and never too long a name
     try:
-        part.write_bytes(content if isinstance(content, bytes) else content.encode())
-        os.replace(part, path)
+        try:
+            part.write_bytes(content if isinstance(content, bytes) else content.encode())
+            os.replace(part, path)
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
         raise RunError(
             f"{path}: cannot be written ({error.strerror or error}); what was saved before is "
             "intact: see that the disk is there and has room, and continue."

@@ -35,7 +35,7 @@ def find_images(source, out):
     for folder, folders, names in os.walk(source, onerror=unreadable):
         folder = Path(folder)
         folders[:] = [n for n in folders
-                      if not n.startswith(".") and (folder / n).resolve() != out.resolve()]
+                      if not n.startswith(".") and not _same(folder / n, out)]
         problems += [f"{folder / n}: a link to a folder, which is not followed; name it as IN."
                      for n in folders if (folder / n).is_symlink()]
         for path in (folder / name for name in names if not name.startswith(".")):
@@ -46,6 +46,10 @@ def find_images(source, out):
     return sorted(found), sorted(problems)
 
 
+def _same(one, other):
+    return os.path.realpath(one) == os.path.realpath(other)  # of a link in circles, too
+
+
 def plan(source, out):
     """(pairs of paths (image, result), problems) of a file or of a folder's images.
 
@@ -54,7 +58,7 @@ def plan(source, out):
     read, or its result would overwrite another one or an image.
     """
     images, problems = find_images(source, out)
-    originals = {path.resolve() for path in images}
+    originals = set(map(os.path.realpath, images))
     pairs, taken = [], {}
     # First those that keep their names, so that a.bmp does not take the place of a.png.
     for path in sorted(images, key=lambda path: (path.suffix != result_suffix(path), path)):
@@ -63,7 +67,7 @@ def plan(source, out):
         other = taken.setdefault(os.path.normcase(target), path)
         if other != path:
             problems.append(f"{path}: its result would overwrite that of {other}; rename one.")
-        elif target.resolve() in originals:
+        elif os.path.realpath(target) in originals or target.is_dir():
             problems.append(f"{path}: its result would overwrite {target}; take another folder.")
         else:
             pairs.append((path, target))
@@ -114,7 +118,7 @@ def generator_of(weights):
     named = file.suffix != ".safetensors" and not file.is_file()
     try:
         return load_generator(find_weights(weights) / "generator.safetensors" if named else file)
-    except (WeightsError, OSError) as error:
+    except WeightsError as error:
         raise UsageError(error) from None
 
 
@@ -134,9 +138,9 @@ def _options(arguments):
     options = parser.parse_args(arguments)
     source, out = options.source, options.out
     problem = None
-    if not source.exists():
+    if not source.is_file() and not source.is_dir():
         problem = f"{source}: no such file or folder; check the path."
-    elif source.resolve() == out.resolve():
+    elif _same(source, out):
         problem = f"{out}: the results would overwrite the photographs; name another folder."
     elif out.exists() and not out.is_dir():
         problem = f"{out}: a file; name a folder for the results."
@@ -149,9 +153,9 @@ def _options(arguments):
     return options
 
 
+@env.command
 def main(arguments=None):
     """The command line (see ``--help``); returns the exit status."""
-    env.safe_streams()
     try:
         return _run(_options(arguments))
     except KeyboardInterrupt:

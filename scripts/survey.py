@@ -11,11 +11,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from helpers import env
-from helpers.images import ImageError, to_uint8
+from helpers.images import SUFFIXES, ImageError
 from helpers.pairs import MAP, PairError, report, scan, split_by_scene
 
 # What needs TensorFlow is imported late: that takes seconds, and is not needed to say that an
@@ -43,6 +42,9 @@ def _options(arguments):
         problem = f"--sheet {options.sheet}: end the name with .jpg, .png or .webp."
     elif options.sheet and not options.sheet.absolute().parent.is_dir():
         problem = f"--sheet {options.sheet}: no such folder; make it first."
+    elif (options.sheet and options.sheet.exists()
+          and options.folder.resolve() in options.sheet.resolve().parents):
+        problem = f"--sheet {options.sheet}: a file of the data set; name another one."
     if problem:
         parser.exit(2, problem + "\n")
     return options
@@ -154,9 +156,9 @@ def _bar(items, text):
     return tqdm(items, text, disable=None, leave=False, delay=1)  # none outside a terminal
 
 
+@env.command
 def main(arguments=None):
     """Print the report; returns the exit status."""
-    env.safe_streams()
     options = _options(arguments)
     try:
         found = scan(options.folder, options.hazy_on)
@@ -170,10 +172,12 @@ def main(arguments=None):
         lines += [] if warnings else ["Nothing found that would ruin a run."]
         print("\n".join(lines).replace(f"{options.folder}{os.sep}", ""))  # below that folder
         if options.sheet:
-            from helpers.viz import contact_sheet
+            from helpers.viz import contact_sheet, to_bytes
+            from helpers.weights import write_whole
 
-            Image.fromarray(to_uint8(contact_sheet(found.pairs))).save(options.sheet)
-    except (ImageError, OSError, PairError) as error:
+            kind = SUFFIXES[options.sheet.suffix.lower()]
+            write_whole(options.sheet, to_bytes(contact_sheet(found.pairs), kind))
+    except (ImageError, PairError, RuntimeError) as error:  # the last if the sheet has no room
         print(error, file=sys.stderr)
         return 2
     return int(bool(warnings))

@@ -13,6 +13,7 @@ from helpers.pairs import PairError, find_pairs, is_held, one_per_scene, report,
 
 # What needs TensorFlow is imported late: that takes seconds, and a wrong option needs none of it.
 
+RUN = {"frames", "lock", "logs"}  # what a run makes before its settings.json
 EPILOGUE = "Exit status: 0 done, 1 the run stopped, 2 wrong usage, 130 interrupted."
 
 
@@ -57,6 +58,9 @@ def problem_with(options):
         return f"{options.out}: a file; name a folder for the run."
     if (options.out / "settings.json").exists() and not options.resume:
         return f"{options.out}: holds a run; add --resume to continue it, or name another one."
+    if options.out.is_dir() and not (options.out / "settings.json").exists() and any(
+            name not in RUN and not name.startswith(".") for name in os.listdir(options.out)):
+        return f"{options.out}: holds other things than a run; name a new folder."
     if options.reports is not None and options.reports < 1:
         return f"reports {options.reports}: it must be at least 1."
     return cluster_problem() if options.strategy == "multiworker" else None
@@ -155,16 +159,13 @@ def train(options):
     return 0
 
 
+@env.command
 def main(arguments=None):
     """The command line (see ``--help``); returns the exit status."""
-    env.safe_streams()
     options = parse(arguments)
     tf = env.import_tensorflow()
     try:
         return train(options)
-    except BrokenPipeError:  # nobody reads on, as behind "| head"
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 130
     except KeyboardInterrupt:
         print("interrupted; --resume continues from the last checkpoint.", file=sys.stderr)
         return 130

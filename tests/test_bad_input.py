@@ -138,7 +138,9 @@ GOOD = {
     "name-of-250-letters": ("a" * 246 + ".png", encoded, RGB, 0),
     # Values of more than 8 bits: which one is white?
     "16-bits": ("a.png", lambda: encoded(WIDE), grey(WIDE / 65535), 0),
-    "12-bits-in-16": ("a.png", lambda: encoded(GREY.astype("uint16") * 16),
+    "dark-16-bits": ("a.png", lambda: encoded(WIDE // 4), grey(WIDE // 4 / 65535), 0),
+    "black-16-bits": ("a.png", lambda: encoded(WIDE * 0), grey(GREY * 0), 0),
+    "12-bits-in-16": ("a.tif", lambda: tiff(GREY.astype("uint16") * 16),
                       grey(GREY / 255.9375), 0),
     "8-bits-in-16": ("a.tif", lambda: tiff(GREY.astype("uint16")), grey(GREY / 255), 0),
     "int32-to-255": ("a.tif", lambda: tiff(GREY.astype("int32")), grey(GREY / 255), 0),
@@ -203,6 +205,7 @@ BAD = {
         b"zTXt", b"Comment\0\0" + zlib.compress(bytes(99_000_000)))), DAMAGED),
     "profile-bomb": ("a.png", png(rows=png_rows(PICTURE), before=chunk(
         b"iCCP", b"icc\0\0" + zlib.compress(bytes(99_000_000)))), DAMAGED),
+    "12-bits-in-a-png": ("a.png", encoded(GREY.astype("uint16") * 16), WHITE),
     "12-bits-a-colour": ("a.png", png(depth=16, rows=png_rows(
         (PICTURE.astype("uint16") * 16).astype(">u2"))), "save it with 8"),
     "int32-to-a-million": ("a.tif", tiff(GREY.astype("int32") * 4000), WHITE),

@@ -252,6 +252,15 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     told = capsys.readouterr().err.splitlines()[-1]
     assert told == f"{inner}: its result would overwrite {path}; take another folder."
     assert path.read_bytes() == before == inner.read_bytes()
+    (tmp_path / "out" / "x.png").mkdir(parents=True)
+    assert run(path, tmp_path / "out") == 1
+    assert "x.png; take another folder." in capsys.readouterr().err
+
+
+def test_a_name_of_255_bytes(tmp_path):
+    save(tmp_path / "in" / ("a" * 251 + ".png"))
+    assert run(tmp_path / "in", tmp_path / "out") == 0
+    assert files(tmp_path / "out") == ["a" * 251 + ".png"]
 
 
 @pytest.mark.parametrize("arguments, problem", [
@@ -260,6 +269,13 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     (["in/a.png", "in/a.png"], "in/a.png: the results would overwrite"),
     (["in", "in/a.png"], "in/a.png: a file; name a folder for the results."),
     (["in", "in/a.png/out"], "in/a.png/out: cannot be made (Not a directory); name another"),
+    (["a" * 300, "out"], f"{'a' * 300}: File name too long; name another one."),
+    (["in", "a" * 300], f"{'a' * 300}: File name too long; name another one."),
+    (["in", "out", "--weights", "a" * 300], f"{'a' * 300}: File name too long; name another one."),
+    (["in", "circle"], "circle: cannot be made (File exists); name another folder"),
+    (["circle", "out"], "circle: no such file or folder; check the path."),
+    (["/dev/null", "out"], "/dev/null: no such file or folder; check the path."),
+    (["in", ""], "an argument is empty; check the variable that it came from."),
     (["in/empty", "out"], "in/empty: no images in it; put .jpg or .png files there."),
     (["in"], "the following arguments are required: OUT"),
     (["in", "out", "--strength", "nan"], "--strength nan: it goes from 0 to 2."),
@@ -271,6 +287,7 @@ def test_wrong_usage(tmp_path, monkeypatch, capsys, arguments, problem):
     monkeypatch.undo()
     save(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "empty").mkdir()
+    (tmp_path / "circle").symlink_to("circle")
     monkeypatch.chdir(tmp_path)
     assert run(*arguments) == 2
     told = capsys.readouterr().err
@@ -294,7 +311,7 @@ def test_what_cannot_be_written_ends_it_with_one_sentence(tmp_path, capsys):
     (tmp_path / "out" / "c.png").mkdir()
     assert run(tmp_path / "in", tmp_path / "out", "--again") == 1
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith(f"{tmp_path / 'out' / 'c.png'}: cannot be written (")
+    assert told.endswith(f"would overwrite {tmp_path / 'out' / 'c.png'}; take another folder.")
     assert files(tmp_path / "out") == ["a.png", "b/b.png"]
 
 
@@ -351,6 +368,10 @@ def test_the_command_on_a_poor_terminal(tmp_path, weights):
         assert result.returncode == 1 and said in text, text
         assert "Traceback" not in text and "oneDNN" not in text
         assert ("\\xd7.heic: HEIC" in text) == (redirection == "2>&1")
+    gone = subprocess.run(["bash", "-c", f"{line} > /dev/full; {line} --again | true; "
+                           "exit ${PIPESTATUS[0]}"], cwd=tmp_path, capture_output=True, check=False)
+    assert gone.returncode == 130 and b"Traceback" not in gone.stderr
+    assert b"\nthe output: No space left on device; name another one.\n" in b"\n" + gone.stderr
     assert files(tmp_path / "out") == ["c.png", "霧.jpg"]
     assert np.ptp(pixels_of(tmp_path / "out" / "c.png"), axis=-1).max() == 0
     assert np.abs(pixels_of(tmp_path / "out" / "c.png")[..., 0] - GREY / 255).max() > 0.05

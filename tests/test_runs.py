@@ -135,7 +135,8 @@ def test_a_second_process_is_refused_and_a_dead_one_forgotten(tmp_path):
     folder.mkdir()
     other = other_process(folder)
     assert other.stdout.readline() == "locked\n"
-    part = folder / "settings.json.part"
+    part, theirs = folder / ".1234.part", folder / "film.mp4.part"
+    theirs.write_text("what a browser is loading")
     part.write_text("what the other process is writing")
     with pytest.raises(RunError) as error:
         new_run(folder=folder)
@@ -145,6 +146,7 @@ def test_a_second_process_is_refused_and_a_dead_one_forgotten(tmp_path):
     other.communicate()
     with new_run(folder=folder):
         assert not part.exists(), "what a killed write left is cleared"
+        assert theirs.exists(), "it is nobody's of ours"
         with new_run(folder=folder):
             pass  # the same process, after an interruption in a notebook
     assert folder not in runs._locks

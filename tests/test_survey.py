@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,10 +164,14 @@ def test_what_cannot_be_split(folder, capsys):
     (["{folder}", "--checked", "0"], "--checked 0: give 1 or more."),
     (["{folder}", "--sheet", "sheet"], "--sheet sheet: end the name with .jpg, .png or .webp."),
     (["{folder}", "--sheet", "{folder}/gone/a.png"], "a.png: no such folder; make it first."),
+    (["{folder}", "--sheet", "{folder}/.notes.png"], ".notes.png: a file of the data set; name"),
+    (["a" * 300], f"{'a' * 300}: File name too long; name another one."),
+    ([""], "an argument is empty; check the variable that it came from."),
     (["{folder}"], "no pairs in it; name the folder that holds hazy and clear images"),
 ])
 def test_wrong_arguments(tmp_path, capsys, monkeypatch, arguments, problem):
     monkeypatch.setattr(env, "import_tensorflow", lambda: pytest.fail("that takes seconds"))
+    (tmp_path / ".notes.png").write_text("")
     with pytest.raises(SystemExit) as ended:
         sys.exit(survey.main([text.format(folder=tmp_path) for text in arguments]))
     said, complaint = capsys.readouterr()
@@ -185,3 +190,17 @@ def test_command_line(folder, tmp_path):
     assert "\\xd7320 (" in done.stdout, "what a poor terminal lacks is escaped"
     with Image.open(folder / "sheet.png") as sheet:
         assert sheet.width > 900 and sheet.height > 600
+
+
+def test_a_sheet_is_whole_or_the_old_one(folder, tmp_path_factory, capsys, monkeypatch):
+    sheet = tmp_path_factory.mktemp("sheet") / "sheet.png"
+    sheet.write_text("the old one")
+
+    def full(path, content):
+        path.open("wb").write(content[:9])
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert survey.main([str(folder), "--sheet", str(sheet)]) == 2
+    assert capsys.readouterr().err.startswith(f"{sheet}: cannot be written (No space left")
+    assert [path.read_text() for path in sheet.parent.iterdir()] == ["the old one"]

@@ -62,7 +62,7 @@ def state_of(run):
 KILL_IN_WRITE = """
 import os
 def half(path, content, whole=weights.Path.write_bytes):
-    if "checkpoint-000008" in path.name:
+    if b'"step":"8"' in content:
         whole(path, content[:len(content) // 2])
         os._exit(9)
     whole(path, content)
@@ -84,7 +84,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(folder, tmp_path):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     undisturbed = start(folder, straight, *recipe)
     end(start(folder, killed, *recipe, before=KILL_IN_WRITE), 9)
-    assert [p.name for p in killed.glob("*.part")] == ["checkpoint-000008.safetensors.part"]
+    assert len(list(killed.glob("*.part"))) == 1
     end(start(folder, killed, *recipe, "--resume", before=KILL_IN_STEP), 9)
     assert not (killed / "generator.safetensors").exists() and not list(killed.glob("*.part"))
     end(start(folder, killed, *recipe, "--resume"))
@@ -199,6 +199,9 @@ def test_an_interrupted_run_can_be_continued(capsys, folder, tmp_path, monkeypat
     (["--size", "300"], "size 300: it must be a multiple of 256"),
     (["--seed", "-1"], "seed -1: it must be"), (["--reports", "0"], "reports 0: it must be"),
     (["--validation", "nowhere"], "nowhere: no such folder; check the path."),
+    (["--validation", "a" * 300], f"{'a' * 300}: File name too long; name another one."),
+    (["--validation", ""], "an argument is empty; check the variable that it came from."),
+    (["--width", "9" * 99], f"width {'9' * 99}: it must be less than 2**31."),
 ], ids=lambda x: x[0] if isinstance(x, list) else "")
 def test_wrong_options(capsys, folder, tmp_path, options, sentence):
     said = run(capsys, folder / "train", tmp_path / "run", *options, status=2)
@@ -211,6 +214,13 @@ def test_data_without_pairs(capsys, tmp_path):
     (tmp_path / "hazy").mkdir()
     said = run(capsys, tmp_path, tmp_path / "run", status=1)
     assert said.err.startswith(f"{tmp_path}") and not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(capsys, folder, tmp_path):
+    (tmp_path / "history.json").write_text("mine")
+    said = run(capsys, folder / "train", tmp_path, *TINY, status=2)
+    assert said.err == f"{tmp_path}: holds other things than a run; name a new folder.\n"
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize("place, status", [("file", 2), ("file/run", 1)])

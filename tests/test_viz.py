@@ -243,6 +243,14 @@ def test_contact_sheet(tmp_path):
     assert sheet[150, 250].tolist() == [1, 1, 1], "five pairs: the second row has one"
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1)])
+def test_a_contact_sheet_of_odd_shapes(tmp_path, size):
+    pair = saved_pair(tmp_path, "a", "red", "blue")
+    for path in (pair.hazy, pair.clear):
+        Image.new("RGB", size).save(path)
+    assert viz.contact_sheet([pair], width=64).shape == (104, 72, 3)
+
+
 def test_a_contact_sheet_of_nothing_says_why(tmp_path):
     with pytest.raises(ImageError, match="no pairs"):
         viz.contact_sheet([])
