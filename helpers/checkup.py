@@ -220,11 +220,11 @@ def _of_progress(first, last):
         return None
     if last > 2:
         return Finding("range", f"an L1 loss of {last:.1f}: images in [-1, 1] cannot differ by "
-                       'more than 2. Look at a batch: check_batch.')
+                       'more than 2. Look at a batch with check_batch.')
     if last > 0.8 * first:
         return Finding("no progress", f"the L1 loss went from {first:.3f} to {last:.3f}. Pairs "
-                       "that do not belong together, or a learning rate that is far off: "
-                       "Look at a batch: check_batch.")
+                       "that do not belong together, an adversary that leads astray, or a learning "
+                       "rate that is far off. Look at a batch with check_batch.")
     return None
 
 
