@@ -72,9 +72,10 @@ def save_saved_model(model, folder):
     It takes the place of an earlier one. Raises ValueError if ``folder`` holds anything else, and
     leaves it alone. Notebook 09.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()  # what a link leads to
     kept = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
-    if not {p.name for p in kept} <= SAVED_MODEL:
+    names = {p.name for p in kept}
+    if names and not {"saved_model.pb"} <= names <= SAVED_MODEL:
         raise ValueError(f"{folder}: holds other things than a SavedModel; name an empty folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Keras' archive in place of model.export, which writes every variable twice.

@@ -87,7 +87,10 @@ def test_an_export_takes_the_place_of_an_export_alone(tmp_path, capfd):
     (mine / "saved_model.pb").touch()
     (mine / "holiday.jpg").write_text("precious")
     file.write_text("precious")
-    for place in (mine, file, tmp_path):
+    (tmp_path / "mine" / "variables").mkdir(parents=True)  # called like a part of an export
+    (tmp_path / "link").symlink_to(empty)
+    assert export.save_saved_model(model, tmp_path / "link") == empty
+    for place in (mine, file, tmp_path, tmp_path / "mine"):
         with pytest.raises(ValueError, match=f"{place}: holds other things") as error:
             export.save_saved_model(model, place)
         assert "\n" not in str(error.value)
