@@ -85,6 +85,7 @@ def test_wrong_halves(capsys, name):
     assert said.startswith("not quite") and hint in said, said
 
 
-@pytest.mark.parametrize("answer", [None, ..., lambda *_: None, lambda *_: ...], ids=str)
+@pytest.mark.parametrize("answer", [None, ..., lambda *_: None, lambda *_: ...],
+                         ids=["none", "dots", "function of none", "function of dots"])
 def test_untouched(capsys, answer):
     assert verdict(capsys, "05.1", answer).startswith("not yet")
