@@ -279,6 +279,27 @@ def test_a_disk_that_is_full_or_gone(tmp_path, monkeypatch, number):
     assert not list(run.folder.rglob("*.part"))
 
 
+def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("old")
+
+    def interrupted(path, _content):
+        path.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(weights.Path, "write_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        weights.write_whole(tmp_path / "a", "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("content", ["[1]", "null", "{", "7"])
+def test_a_list_of_names_that_is_none_is_made_anew(tmp_path, content):
+    run = new_run(tmp_path)
+    (run.folder / "frames" / "scenes.json").write_text(content)
+    run.record(1, {"l1": 0.5}, {"a/b": SCENES[0][1]})
+    assert list(load_frames(run.folder)) == ["a/b"]
+
+
 def test_a_folder_that_goes_away(tmp_path):
     """As a drive that is pulled out: one sentence, wherever the run writes next."""
     run = new_run(tmp_path)
