@@ -14,7 +14,8 @@ from helpers import env  # before any test imports TensorFlow: it sets how that 
 # What takes longest begins first, so that two workers end at about the same time. The second lesson
 # reads what the first one trains.
 LESSONS = ("notebooks/05_training_loop.ipynb", "notebooks/07_interactive_evaluation.ipynb")
-LONG = ("tests/test_browser.py", "tests/test_browser_quickstart.py", "tests/test_training.py")
+LONG = ("tests/test_browser.py", "tests/test_browser_quickstart.py", "tests/test_train.py",
+        "tests/test_toy.py", "tests/test_env.py", "tests/test_export.py")
 
 
 class Together(LoadScopeScheduling):
