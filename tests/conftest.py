@@ -9,7 +9,7 @@ import lab_browser
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from helpers import env  # before any test imports TensorFlow: it sets how that computes
+from helpers import checks, env  # before any test imports TensorFlow: it sets how that computes
 
 # What takes longest begins first, so that two workers end at about the same time. The second lesson
 # reads what the first one trains.
@@ -105,3 +105,17 @@ def page(browser):
     page = lab_browser.new_page(browser)
     yield page
     page.close()
+
+
+@pytest.fixture
+def verdict(capsys):
+    """What the check of an exercise says of an answer, in its one line."""
+    def verdict(name, answer):
+        checks.check(name, answer)
+        output = capsys.readouterr()
+        assert output.err == ""
+        (line,) = output.out.splitlines()
+        assert line.startswith(f"Exercise {name}: ")
+        return line.removeprefix(f"Exercise {name}: ")
+
+    return verdict

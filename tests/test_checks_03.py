@@ -6,27 +6,17 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from helpers.checks import check
 from helpers.panels.toy import should_be_fake, should_be_real
 
 
-def verdict(capsys, name, answer):
-    check(name, answer)
-    output = capsys.readouterr()
-    assert output.err == ""
-    (line,) = output.out.splitlines()
-    assert line.startswith(f"Exercise {name}: ")
-    return line.removeprefix(f"Exercise {name}: ")
-
-
-def test_unknown_exercise(capsys):
-    assert "no such exercise" in verdict(capsys, "99.9", 1)
+def test_unknown_exercise(verdict):
+    assert "no such exercise" in verdict("99.9", 1)
 
 
 @pytest.mark.parametrize("name", ["03.1", "03.2", "03.3"])
 @pytest.mark.parametrize("answer", [None, ...], ids=str)
-def test_untouched(capsys, name, answer):
-    assert verdict(capsys, name, answer).startswith("not yet")
+def test_untouched(verdict, name, answer):
+    assert verdict(name, answer).startswith("not yet")
 
 
 class Unwilling:
@@ -41,8 +31,8 @@ class Unwilling:
 @pytest.mark.parametrize("answer", [
     1j, "", [], {}, np.zeros((2, 2)), float("nan"), len, Unwilling(), object, True, [[1], [2, 3]],
 ], ids=lambda a: type(a).__name__)
-def test_odd_answers_never_raise_and_are_never_right(capsys, name, answer):
-    assert not verdict(capsys, name, answer).startswith("right")
+def test_odd_answers_never_raise_and_are_never_right(verdict, name, answer):
+    assert not verdict(name, answer).startswith("right")
 
 
 # 03.1: a step, made of parts of which one at a time is replaced
@@ -118,8 +108,8 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_right_steps(capsys, name):
-    assert verdict(capsys, "03.1", RIGHT[name]) == "right."
+def test_right_steps(verdict, name):
+    assert verdict("03.1", RIGHT[name]) == "right."
 
 
 WRONG = {
@@ -146,26 +136,26 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_steps(capsys, name):
+def test_wrong_steps(verdict, name):
     step, hint = WRONG[name]
-    said = verdict(capsys, "03.1", step)
+    said = verdict("03.1", step)
     assert said.startswith("not quite") and hint in said
 
 
-def test_the_empty_frame_is_not_yet(capsys):
+def test_the_empty_frame_is_not_yet(verdict):
     def smooth_step(generator, discriminator, optimizer, x, y, smooth):
         with tf.GradientTape():
             loss = ...
         return loss
 
-    assert verdict(capsys, "03.1", smooth_step).startswith("not yet")
+    assert verdict("03.1", smooth_step).startswith("not yet")
 
 
-def test_a_step_that_raises_is_told(capsys):
+def test_a_step_that_raises_is_told(verdict):
     def step(generator, discriminator, optimizer, x, y, smooth):
         raise ValueError("no such thing")
 
-    assert "ValueError: no such thing" in verdict(capsys, "03.1", step)
+    assert "ValueError: no such thing" in verdict("03.1", step)
 
 
 # 03.2 and 03.3
@@ -179,8 +169,8 @@ def weights(steadiest, seen_through):
     weights(np.float32(1), np.array([1000])), weights(tf.constant(1), tf.constant([1000.0])),
     {**weights(1, 1000), "more": 2},
 ], ids=str)
-def test_right_weights(capsys, answer):
-    assert verdict(capsys, "03.2", answer) == "right."
+def test_right_weights(verdict, answer):
+    assert verdict("03.2", answer) == "right."
 
 
 @pytest.mark.parametrize("answer, hint", [
@@ -191,21 +181,21 @@ def test_right_weights(capsys, answer):
     ({"steadiest": 1}, "Keep the dictionary"), (1, "Keep the dictionary"),
     (weights(float("nan"), 1000), "one of the weights"), (weights([1, 0], 1000), "one of"),
 ], ids=str)
-def test_wrong_weights(capsys, answer, hint):
-    said = verdict(capsys, "03.2", answer)
+def test_wrong_weights(verdict, answer, hint):
+    said = verdict("03.2", answer)
     assert said.startswith("not quite") and hint in said
 
 
 @pytest.mark.parametrize("answer", [weights(..., ...), weights(1, ...), weights(None, 1000)],
                          ids=str)
-def test_untouched_weights(capsys, answer):
-    assert verdict(capsys, "03.2", answer).startswith("not yet")
+def test_untouched_weights(verdict, answer):
+    assert verdict("03.2", answer).startswith("not yet")
 
 
 @pytest.mark.parametrize("answer", ["c", "C", "(c)", " c ", "c.", ["c"], np.array("c"),
                                     np.array(["c"])], ids=str)
-def test_right_choice(capsys, answer):
-    assert verdict(capsys, "03.3", answer) == "right."
+def test_right_choice(verdict, answer):
+    assert verdict("03.3", answer) == "right."
 
 
 @pytest.mark.parametrize("answer, reason", [
@@ -213,6 +203,6 @@ def test_right_choice(capsys, answer):
     ("e", "Choose one of: a, b, c, d"), (3, "Choose one of"), ("abcd", "Choose one of"),
     (["a", "c"], "Choose one of"),
 ], ids=str)
-def test_wrong_choice(capsys, answer, reason):
-    said = verdict(capsys, "03.3", answer)
+def test_wrong_choice(verdict, answer, reason):
+    said = verdict("03.3", answer)
     assert said.startswith("not quite") and reason in said

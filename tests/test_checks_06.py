@@ -4,24 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.checks import check
 from helpers.checkup import fine_structure
 
 NAMES = "06.1", "06.2", "06.3"
 
 
-def verdict(capsys, name, answer):
-    check(name, answer)
-    output = capsys.readouterr()
-    assert output.err == ""
-    (line,) = output.out.splitlines()
-    return line.removeprefix(f"Exercise {name}: ")
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("answer", [None, ...], ids=str)
-def test_untouched(capsys, name, answer):
-    assert verdict(capsys, name, answer).startswith("not yet")
+def test_untouched(verdict, name, answer):
+    assert verdict(name, answer).startswith("not yet")
 
 
 class Unwilling:
@@ -32,8 +23,8 @@ class Unwilling:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("answer", [1j, "", [], {}, np.zeros((2, 2)), float("nan"), len,
                                     Unwilling(), True], ids=lambda a: type(a).__name__)
-def test_odd_answers_never_raise_and_are_never_right(capsys, name, answer):
-    assert not verdict(capsys, name, answer).startswith("right")
+def test_odd_answers_never_raise_and_are_never_right(verdict, name, answer):
+    assert not verdict(name, answer).startswith("right")
 
 
 # 06.1
@@ -55,8 +46,8 @@ RIGHT = patients("strangers", DEAD, STRONG, "range")
     {key: [word] for key, word in RIGHT.items()},
     {key: np.array(word) for key, word in RIGHT.items()},
 ], ids=str)
-def test_right_diagnoses(capsys, answer):
-    assert verdict(capsys, "06.1", answer) == "right."
+def test_right_diagnoses(verdict, answer):
+    assert verdict("06.1", answer) == "right."
 
 
 @pytest.mark.parametrize("answer, hint", [
@@ -70,20 +61,20 @@ def test_right_diagnoses(capsys, answer):
     (patients("strangers", 3, STRONG, "range"), "B: one of"),
     ({"A": "range"}, "Keep the dictionary"), ("range", "Keep the dictionary"),
 ], ids=str)
-def test_wrong_diagnoses(capsys, answer, hint):
-    said = verdict(capsys, "06.1", answer)
+def test_wrong_diagnoses(verdict, answer, hint):
+    said = verdict("06.1", answer)
     assert said.startswith("not quite") and hint in said, said
 
 
-def test_hints_never_name_the_illness(capsys):
+def test_hints_never_name_the_illness(verdict):
     for answer in (patients("strangers", STRONG, DEAD, "range"),
                    patients("range", DEAD, STRONG, "strangers")):
-        said = verdict(capsys, "06.1", answer)
+        said = verdict("06.1", answer)
         assert not any(word in said for word in ("range", "strangers", "strong", "dead"))
 
 
-def test_partly_untouched(capsys):
-    assert verdict(capsys, "06.1", {**RIGHT, "B": ...}).startswith("not yet")
+def test_partly_untouched(verdict):
+    assert verdict("06.1", {**RIGHT, "B": ...}).startswith("not yet")
 
 
 # 06.2
@@ -121,9 +112,9 @@ PAIRINGS = {
 
 
 @pytest.mark.parametrize("name", PAIRINGS)
-def test_right_pairings(capsys, name):
+def test_right_pairings(verdict, name):
     for _ in range(3):  # the cases are random
-        assert verdict(capsys, "06.2", PAIRINGS[name]) == "right."
+        assert verdict("06.2", PAIRINGS[name]) == "right."
 
 
 def by_colour(hazy, clear):
@@ -139,27 +130,27 @@ def by_colour(hazy, clear):
     (lambda h, c: table(h, c).argmin(axis=1), "by correlation"),
     (lambda h, c: ["a"] * len(h), "a list of numbers"), (3, "A function"),
 ])
-def test_wrong_pairings(capsys, answer, hint):
-    said = verdict(capsys, "06.2", answer)
+def test_wrong_pairings(verdict, answer, hint):
+    said = verdict("06.2", answer)
     assert said.startswith("not quite") and hint in said, said
 
 
-def test_a_pairing_that_raises_is_told(capsys):
-    assert "ZeroDivisionError" in verdict(capsys, "06.2", lambda h, c: 1 / 0)
-    assert verdict(capsys, "06.2", lambda h, c: None).startswith("not yet")
+def test_a_pairing_that_raises_is_told(verdict):
+    assert "ZeroDivisionError" in verdict("06.2", lambda h, c: 1 / 0)
+    assert verdict("06.2", lambda h, c: None).startswith("not yet")
 
 
 # 06.3
 
 @pytest.mark.parametrize("answer", ["c", "C", "(c)", " c ", "c.", ["c"], np.array(["c"])], ids=str)
-def test_right_choice(capsys, answer):
-    assert verdict(capsys, "06.3", answer) == "right."
+def test_right_choice(verdict, answer):
+    assert verdict("06.3", answer) == "right."
 
 
 @pytest.mark.parametrize("answer, reason", [
     ("a", "L1 loss leads"), ("b", "does not show"), ("(d)", "two things change"),
     ("e", "Choose one of: a, b, c, d"), (3, "Choose one of"), (["a", "c"], "Choose one of"),
 ], ids=str)
-def test_wrong_choice(capsys, answer, reason):
-    said = verdict(capsys, "06.3", answer)
+def test_wrong_choice(verdict, answer, reason):
+    said = verdict("06.3", answer)
     assert said.startswith("not quite") and reason in said
