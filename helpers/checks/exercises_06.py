@@ -1,0 +1,87 @@
+"""The exercises of notebook 06."""
+
+import numpy as np
+
+from helpers.checks import NotYet, Wrong, exercise, letter, plain
+
+
+@exercise("06.1")
+def _patients(answer):
+    """What each of the four patients is ill of; the hints name instruments."""
+    right = dict(zip("ABCD", ("strangers", "dead discriminator", "strong discriminator", "range"),
+                     strict=True))
+    words = sorted(right.values())
+    try:
+        given = {key: plain(answer[key]) for key in right}
+    except Exception:
+        raise Wrong("Keep the dictionary, with a diagnosis for each of A, B, C, D.") from None
+    if any(value is ... or value is None for value in given.values()):
+        raise NotYet(f"replace each ... by one of: {', '.join(words)}.")
+    for key, value in given.items():
+        given[key] = " ".join(value.lower().split()) if isinstance(value, str) else value
+        if not isinstance(value, str) or given[key] not in words:
+            raise Wrong(f"{key}: one of {', '.join(words)}, please.")
+    if len(set(given.values())) < 4:
+        raise Wrong("Each illness occurs once.")
+    wrong = [key for key in right if given[key] != right[key]]
+    if not wrong:
+        return
+    count = f"{4 - len(wrong)} of 4 right."
+    if any(right[key] in ("range", "strangers") for key in wrong):
+        raise Wrong(f"{count} Start with check_batch on a batch of each patient: it takes no "
+                    "training, and two of the illnesses are in the data.")
+    raise Wrong(f"{count} The data are sound in these two. Compare the discriminator's loss with "
+                "log 2, from the first steps on, and which part of the patches it judges rightly.")
+
+
+@exercise("06.2")
+def _pair_up(pair_up):
+    """For each hazy image the number of its clear one, on made-up scenes in uneven haze."""
+    if not callable(pair_up):
+        raise Wrong(f"A function is asked for, not {type(pair_up).__name__}.")
+    random = np.random.default_rng()
+    for count in (5, 8):
+        layers = [random.uniform(-0.5, 0.5, (count, n, n, 3)) for n in (6, 24, 48)]
+        clear = sum(x.repeat(96 // x.shape[1], 1).repeat(96 // x.shape[1], 2) for x in layers)
+        clear = np.clip(clear, -1, 1).astype("float32")
+        airlight = random.uniform(0.4, 0.9, (count, 1, 1, 1))
+        t = random.uniform(0.3, 0.7, (count, 1, 1, 1))  # so that mean colours mislead
+        hazy = (t * clear + (1 - t) * airlight).astype("float32")
+        order = random.permutation(count)
+        if (order == np.arange(count)).all() or (order == np.argsort(order)).all():
+            order = np.roll(np.arange(count), 1)
+        result = pair_up(hazy.copy(), clear[order].copy())
+        if result is None or result is ...:
+            raise NotYet("write the function's body.")
+        if isinstance(result, dict):
+            result = [result[i] for i in range(count)]
+        try:
+            given = np.array([int(plain(n)) for n in np.asarray(result).reshape(-1)])
+        except Exception:
+            raise Wrong("Return a list of numbers, one for each hazy image.") from None
+        if len(given) != count:
+            raise Wrong(f"{count} hazy images, so {count} numbers; these are {len(given)}.")
+        right = np.argsort(order)
+        if (given == right).all():
+            continue
+        if (given == order).all():
+            raise Wrong("You have it the other way round: for each hazy image the number of the "
+                        "clear one, not for each clear image that of the hazy one.")
+        if given.min() < 0 or given.max() >= count:
+            raise Wrong(f"The numbers go from 0 to {count - 1}.")
+        raise Wrong(f"{np.mean(given == right):.0%} are right. Haze changes colours and contrast "
+                    "but leaves edges where they are: which two fine structures are most alike, "
+                    "by correlation?")
+
+
+@exercise("06.3")
+def _strong_at_100(answer):
+    """What to do about a strong discriminator beside an L1 loss that leads."""
+    letter(answer, {
+        "a": "With λ = 100 the L1 loss leads the generator, whatever the discriminator says; "
+             "here the L1 loss falls and the PSNR rises. Nothing is ruined yet.",
+        "b": "The PSNR says that the L1 loss is doing its work. What the discriminator teaches, "
+             "it does not show.",
+        "d": "Then two things change at once, and half right is no aim in itself: a discriminator "
+             "that has learned nothing is right on half of them, too.",
+    }, "c")
