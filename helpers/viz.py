@@ -104,6 +104,31 @@ def grid(rows, titles=None, labels=None, cmap=MAP, width=12.0):
     return figure
 
 
+def zoom(images, titles, box, width=12.0):
+    """Figure of images of one shape in a row, and below each the part in ``box``, enlarged.
+
+    ``box`` is (left, top, width, height) in pixels; a frame shows where it lies.
+    """
+    left, top, wide, high = box
+    aspects = images[0].shape[0] / images[0].shape[1], high / wide
+    figure, axes = plt.subplots(
+        2, len(images), squeeze=False, layout="constrained",
+        figsize=(width, width / len(images) * sum(aspects) + 0.35), height_ratios=aspects,
+    )
+    for whole, crop, image, title in zip(*axes, images, titles, strict=True):
+        image = np.clip(image, 0, 1)
+        whole.imshow(image)
+        whole.add_patch(plt.Rectangle((left - 0.5, top - 0.5), wide, high, fill=False,
+                                      edgecolor=ACCENT, lw=2))
+        whole.set_title(title)
+        crop.imshow(image[top:top + high, left:left + wide])
+        for axis in (whole, crop):
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(axis is crop)
+            axis.spines[:].set(edgecolor=ACCENT, linewidth=2)
+    return figure
+
+
 def loss_figure(history, status="", done=None, pictures=None):
     """Figure of a run so far: losses against the log 2 line, validation PSNR, pictures below.
 
