@@ -1,4 +1,4 @@
-"""Scores of a dehazed image against the clear one: PSNR, SSIM and the scoreboard.
+"""Scores of a dehazed image against the clear one: PSNR, SSIM, sharpness and the scoreboard.
 
 Images are float RGB in [0, 1], shape (height, width, 3). Taught in notebook 07.
 """
@@ -38,6 +38,36 @@ def ssim(image, truth):
 @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.float32)] * 2)
 def _ssim(image, truth):  # as a graph, twice as quick while a slider moves
     return tf.image.ssim(image, truth, max_val=1.0)
+
+
+def sharpness(image, truth):
+    """How sharp an image is beside the truth: 1 is as sharp, a blurred one is below, a number.
+
+    It is the mean absolute difference between neighbouring pixels of the grey image (the mean of
+    the channels), across and down, over the same of ``truth``. Both are RGB, (height, width, 3), of
+    one shape, at least 2 pixels a side. It cannot tell detail from noise or from the lattice of a
+    transposed convolution: both count as sharp. A truth without any difference gives inf, or NaN if
+    the image has none either. Raises ValueError for two shapes and for smaller images. Notebook 07.
+    """
+    grey = [np.asarray(x, "float64").mean(axis=-1) for x in (image, truth)]
+    if grey[0].shape != grey[1].shape or grey[0].ndim != 2 or min(grey[0].shape) < 2:
+        sizes = f"{np.shape(image)} and {np.shape(truth)}"
+        raise ValueError(f"sharpness compares images of one size, 2 pixels or more, not {sizes}.")
+    ours, true = (np.mean([np.abs(np.diff(x, axis=a)).mean() for a in (0, 1)]) for x in grey)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(ours / true)
+
+
+def halved(image):
+    """The image at half its size: each pixel is the mean of 2×2; an odd row or column is cut off.
+
+    ``image`` is (height, width, channels) or (height, width). What has the period of two pixels,
+    such as the lattice of a transposed convolution of stride 2, is averaged away. Notebook 05.
+    """
+    image = np.asarray(image)
+    high, wide = image.shape[0] // 2, image.shape[1] // 2
+    image = image[:2 * high, :2 * wide]
+    return image.reshape(high, 2, wide, 2, *image.shape[2:]).mean(axis=(1, 3))
 
 
 def score(image, truth):

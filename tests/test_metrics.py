@@ -59,6 +59,50 @@ def test_ssim_and_score_refuse_in_one_sentence(one, other, problem):
         assert "\n" not in str(error.value)
 
 
+def test_sharpness_by_hand():
+    """A ramp across: steps of 0.1 in one direction, of none in the other; and what counts."""
+    ramp = np.repeat(np.tile(np.arange(6) / 10, (4, 1))[..., None], 3, axis=-1)
+    flat = np.full_like(ramp, 0.5)
+    assert metrics.sharpness(ramp, ramp) == 1
+    assert metrics.sharpness(ramp / 2 + 0.3, ramp) == pytest.approx(0.5)
+    assert metrics.sharpness(flat, ramp) == 0
+    both = ramp + np.arange(4).reshape(4, 1, 1) / 10  # as steep down as across: twice the mean
+    assert metrics.sharpness(both, ramp) == pytest.approx(2)
+    assert metrics.sharpness(ramp, flat) == math.inf and math.isnan(metrics.sharpness(flat, flat))
+    red = np.zeros_like(ramp)
+    red[..., 0] = ramp[..., 0]
+    assert metrics.sharpness(red, ramp) == pytest.approx(1 / 3)  # grey is the mean of the channels
+
+
+def test_sharpness_falls_with_blur_and_rises_with_noise(images):
+    noisy, truth = images  # the first is the second with noise
+    blurred = (truth + np.roll(truth, 1, axis=0) + np.roll(truth, 1, axis=1)) / 3
+    assert metrics.sharpness(blurred, truth) < 0.8
+    ramp = np.linspace(0, 1, truth.size).reshape(truth.shape)
+    assert metrics.sharpness(np.clip(ramp + noisy - truth, 0, 1), ramp) > 1.2
+
+
+@pytest.mark.parametrize("one, other", [
+    ((4, 4, 3), (4, 5, 3)), ((1, 4, 3), (1, 4, 3)), ((2, 4, 4, 3), (2, 4, 4, 3)),
+], ids=["two-sizes", "too-small", "a-batch"])
+def test_sharpness_refuses_in_one_sentence(one, other):
+    with pytest.raises(ValueError, match="one size, 2 pixels or more"):
+        metrics.sharpness(np.zeros(one), np.zeros(other))
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 3), (7, 9, 3), (7, 8)], ids=str)
+def test_halved(shape):
+    image = np.random.default_rng(3).random(shape).astype("float32")
+    half = metrics.halved(image)
+    assert half.shape == (3, 4, *shape[2:]) and half.dtype == image.dtype
+    assert half[1, 2] == pytest.approx(image[2:4, 4:6].mean(axis=(0, 1)))
+
+
+def test_halved_removes_a_lattice_of_two_pixels():
+    lattice = np.indices((8, 8)).sum(axis=0) % 2 * 0.1
+    assert np.ptp(metrics.halved(0.5 + lattice)) == pytest.approx(0)
+
+
 def test_no_new_graph_for_each_size():
     for side in (12, 13, 14):
         metrics.ssim(np.zeros((side, 20, 3)), np.zeros((side, 20, 3)))
