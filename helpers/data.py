@@ -233,3 +233,17 @@ class Batches(tf.data.Dataset):
                 except StopIteration:
                     return
             yield batch
+
+
+def made_batches(pair, batch, size=256, start=0):
+    """Endless batches of pairs that are made on the fly, as those of :func:`training_batches`.
+
+    ``pair(n)`` returns (hazy, clear), float32 RGB in [0, 1], shape (size, size, 3), for instance a
+    :class:`helpers.synthesis.ThickFog`; ``start`` batches are left out. Notebook 05.
+    """
+    def load(n):
+        images = tf.numpy_function(pair, [n], [tf.float32, tf.float32])
+        return tuple(normalise(tf.ensure_shape(x, (size, size, 3))) for x in images)
+
+    numbers = tf.data.Dataset.range(start * batch, tf.int64.max)
+    return numbers.map(load, num_parallel_calls=2).batch(batch).prefetch(4)

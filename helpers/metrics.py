@@ -49,13 +49,15 @@ def sharpness(image, truth):
     transposed convolution: both count as sharp. A truth without any difference gives inf, or NaN if
     the image has none either. Raises ValueError for two shapes and for smaller images. Notebook 07.
     """
-    grey = [np.asarray(x, "float64").mean(axis=-1) for x in (image, truth)]
-    if grey[0].shape != grey[1].shape or grey[0].ndim != 2 or min(grey[0].shape) < 2:
-        sizes = f"{np.shape(image)} and {np.shape(truth)}"
+    def slope(x):
+        grey = np.asarray(x, "float64").mean(axis=-1)  # (height, width)
+        return np.mean([np.abs(np.diff(grey, axis=axis)).mean() for axis in (0, 1)])
+
+    sizes = np.shape(image), np.shape(truth)
+    if sizes[0] != sizes[1] or len(sizes[0]) != 3 or min(sizes[0][:2]) < 2:
         raise ValueError(f"sharpness compares images of one size, 2 pixels or more, not {sizes}.")
-    ours, true = (np.mean([np.abs(np.diff(x, axis=a)).mean() for a in (0, 1)]) for x in grey)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(ours / true)
+        return float(slope(image) / slope(truth))
 
 
 def halved(image):
@@ -68,6 +70,25 @@ def halved(image):
     high, wide = image.shape[0] // 2, image.shape[1] // 2
     image = image[:2 * high, :2 * wide]
     return image.reshape(high, 2, wide, 2, *image.shape[2:]).mean(axis=(1, 3))
+
+
+def spectrum(image):
+    """Power of an RGB image (height, width, 3) at each frequency across and down, a 1-D array.
+
+    Entry k belongs to k waves over the 256 pixels at the image's centre, k = 0 to 128, the finest,
+    which changes with every pixel. It is the squared amplitude along rows and along columns of the
+    grey image, averaged; a Hann window fades the borders out. A photograph falls smoothly;
+    what repeats every 2 pixels is a spike at 128, every 4 at 64. Raises ValueError below 256 pixels
+    a side. Notebook 05.
+    """
+    if min(np.shape(image)[:2]) < 256:
+        raise ValueError(f"spectrum needs 256 pixels a side or more, not {np.shape(image)[:2]}.")
+    top, left = ((n - 256) // 2 for n in np.shape(image)[:2])
+    grey = np.asarray(image, "float64").mean(axis=-1)[top:top + 256, left:left + 256]
+    window = np.hanning(256)
+    lines = [np.abs(np.fft.rfft((x - x.mean(axis=1, keepdims=True)) * window)) ** 2
+             for x in (grey, grey.T)]
+    return np.mean([x.mean(axis=0) for x in lines], axis=0)
 
 
 def score(image, truth):

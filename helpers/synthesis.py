@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.haze import add_haze, check_image, guided_upsample, resize, transmission
-from helpers.images import to_uint8
+from helpers.images import load_depth, load_image, to_uint8
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,74 @@ class Mixture:
         clear, *known = random_crop([photograph, *known], rng, self.size)
         depth, sky = [None if x is None else known.pop(0) for x in extra]
         return vary_exposure(synthesise(clear, rng, depth, sky, self.ranges), clear, rng)
+
+
+def thick_fog(clear, depth, rng, beta=None, airlight=None):
+    """A clear photograph in fog so thick that little of the distance arrives, on a noisy sensor.
+
+    ``clear`` is RGB in [0, 1], ``depth`` (height, width) is over its median in the whole scene.
+    Transmission is exp(-beta·d) with d at least 0.5, so that even the foreground is in fog.
+    ``beta`` is drawn from 1.5 to 4 unless given, ``airlight`` from 0.75 to 0.95; the noise has a
+    standard deviation of 6/255, and the result is rounded to 8 bits. Notebook 05.
+    """
+    beta = rng.uniform(1.5, 4) if beta is None else beta
+    airlight = rng.uniform(0.75, 0.95) if airlight is None else airlight
+    hazy = add_haze(clear, transmission(np.maximum(depth, 0.5), beta), airlight)
+    hazy = hazy + rng.normal(0, 6 / 255, clear.shape)
+    return to_uint8(hazy).astype("float32") / 255
+
+
+def fog_scenes(folder):
+    """The scenes of a part of ``sample_data``: a list of (name, clear, depth over its median)."""
+    scenes = []
+    for path in sorted((folder / "clear").iterdir()):
+        depth = load_depth(folder / "depth" / f"{path.stem}.png")
+        scenes.append((path.stem, load_image(path), depth / np.median(depth)))
+    return scenes
+
+
+def fog_views(scenes, size=256):
+    """The middle of each of :func:`fog_scenes` in one fog, to watch: a list of (name, hazy, clear).
+
+    beta is 2.5 and the airlight 0.85; the noise of a scene is always the same. Notebook 05.
+    """
+    views = []
+    for n, (name, clear, depth) in enumerate(scenes):
+        top, left = (np.array(depth.shape) - size) // 2
+        part = np.s_[top:top + size, left:left + size]
+        hazy = thick_fog(clear[part], depth[part], np.random.default_rng(n), 2.5, 0.85)
+        views.append((name, hazy, clear[part]))
+    return views
+
+
+class ThickFog:
+    """Pair n of an endless training set in :func:`thick_fog`, as a function of (seed, n) alone.
+
+    ``scenes`` is what :func:`fog_scenes` returns. A pair is a random square of a random scene, half
+    of the time mirrored; ``jitter=False`` always takes the middle, and ``paired=False`` another
+    square for the clear image than for the hazy one. Calling it returns (hazy, clear), float32 RGB
+    in [0, 1], shape (size, size, 3). Notebook 05.
+    """
+
+    def __init__(self, scenes, size=256, seed=0, jitter=True, paired=True):
+        self.scenes, self.size, self.seed = scenes, size, seed
+        self.jitter, self.paired = jitter, paired
+
+    def __call__(self, n):
+        rng = np.random.default_rng([self.seed, int(n)])
+        _, clear, depth = self.scenes[rng.integers(len(self.scenes))]
+        part, other = (self.square(depth.shape, rng) for _ in range(2))
+        hazy = thick_fog(clear[part], depth[part], rng)
+        return hazy, clear[part if self.paired else other]
+
+    def square(self, shape, rng):
+        """A random square of an image, as what it is indexed with."""
+        if not self.jitter:
+            top, left = (np.array(shape) - self.size) // 2
+            return np.s_[top:top + self.size, left:left + self.size]
+        top, left = (rng.integers(n - self.size + 1) for n in shape)
+        columns = np.arange(left, left + self.size)[:: rng.choice([-1, 1])]
+        return np.s_[top:top + self.size, columns]
 
 
 NO_JPEG = 100  # the quality that stands for "not compressed at all"

@@ -51,7 +51,8 @@ class Settings:
     one of :data:`SCHEDULES`, ``decay`` that of the average of its weights
     (:func:`update_average`). The switches: ``adversarial`` (train against a discriminator), ``l1``
     (the weight lambda of the L1 loss beside it), ``conditional`` (the discriminator sees the hazy
-    image), ``skips``, ``dropout`` and ``classic`` (the U-Net's). Raises ValueError, in one
+    image), ``skips``, ``dropout`` and ``classic`` (the U-Net's). ``discriminator_width`` is the
+    PatchGAN's, if it differs from the generator's. Raises ValueError, in one
     sentence, for a value that no run can have.
     """
 
@@ -72,6 +73,7 @@ class Settings:
     dropout: float = 0.5
     classic: bool = False
     schedule: str = "linear"
+    discriminator_width: int | None = None
 
     def __post_init__(self):
         wrong = {
@@ -121,7 +123,8 @@ def build(settings):
         generator, average = (
             unet(settings.width, LEVELS, settings.skips, settings.classic, settings.dropout)
             for _ in range(2))
-        discriminator = patchgan(settings.width, settings.conditional)
+        width = settings.discriminator_width or settings.width
+        discriminator = patchgan(width, settings.conditional)
     average.set_weights(generator.get_weights())
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     for layer in (*generator.layers, *discriminator.layers):
@@ -261,23 +264,26 @@ def is_chief(strategy):
     return not (resolver and resolver.task_type == "worker" and resolver.task_id)
 
 
-def fit(settings, pairs, scenes, callback, runs=None, folder=None, strategy=None, reports=20):
+def fit(settings, pairs, scenes, callback, runs=None, folder=None, strategy=None, reports=20,
+        make=build, step=None, batches=None):
     """Train a run, or continue it, to its end; returns the :class:`helpers.runs.Run`.
 
     ``pairs`` are trained on and ``scenes``, a list of (name, hazy, clear), watched; ``callback``
     and ``reports`` as in :func:`helpers.runs.watch`; ``runs`` and ``folder`` as in
     :func:`helpers.runs.open_run`. ``strategy`` is a ``tf.distribute`` strategy for several
-    devices. Notebook 05.
+    devices. An experiment replaces parts: ``make(settings)`` returns the networks and optimizers as
+    :func:`build` does, ``step`` is another one than ``settings`` asks for, and ``batches(start)``
+    yields other batches than those of ``pairs``. Notebooks 05 and 06.
     """
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
-        networks, optimizers = build(settings)
-    step = partial(pix2pix_step, l1=settings.l1) if settings.adversarial else l1_step
-    step = compile_step(step, networks, optimizers, settings, strategy)
+        networks, optimizers = make(settings)
+    plain = partial(pix2pix_step, l1=settings.l1) if settings.adversarial else l1_step
+    step = compile_step(step or plain, networks, optimizers, settings, strategy)
+    batches = batches or partial(distribute_batches, strategy, pairs, settings)
     data = fingerprint(pairs, scenes)
     with open_run(settings, networks, optimizers, runs, folder, is_chief(strategy), data) as run:
-        batches = distribute_batches(strategy, pairs, settings, run.step)
         after_step = watch(run, scenes, dehaze, callback, pairs, reports)
-        train(step, batches, run.step, settings.steps, after_step)
+        train(step, batches(run.step), run.step, settings.steps, after_step)
         run.finish()
     return run

@@ -134,10 +134,10 @@ def loss_figure(history, status="", done=None, pictures=None):
 
     ``status`` stands above a progress bar, filled to ``done`` in 0..1; ``history`` is a list of
     dictionaries with ``step`` and any of ``discriminator``, ``adversarial``, ``l1``, ``psnr``;
-    ``pictures`` is a list of images. Notebook 05.
+    ``pictures`` are images (input, output, truth), shown with these titles. Notebook 05.
     """
-    figure = plt.figure(figsize=(12, 3.2 + (2.3 if pictures else 0)), layout="constrained")
-    top, *bottom = figure.subfigures(2, 1, height_ratios=[3.2, 2.3]) if pictures else [figure]
+    figure = plt.figure(figsize=(12, 3.2 + (3.2 if pictures else 0)), layout="constrained")
+    top, *bottom = figure.subfigures(2, 1) if pictures else [figure]
     axes = top.subplots(1, 3)
     for axis, title in zip(axes, ("adversarial losses", "L1 loss", "validation PSNR in dB"),
                            strict=True):
@@ -161,9 +161,10 @@ def loss_figure(history, status="", done=None, pictures=None):
         for part, colour in ((1, PALE), (done, GENERATOR)):
             figure.add_artist(plt.Rectangle((0.3, 0.93), 0.4 * part, 0.015, color=colour))
     if pictures:
-        for axis, picture in zip(bottom[0].subplots(1, len(pictures), squeeze=False)[0], pictures,
-                                 strict=True):
+        for axis, picture, title in zip(bottom[0].subplots(1, 3), pictures,
+                                        ("input", "output", "truth"), strict=True):
             axis.imshow(picture)
+            axis.set_title(title)
             axis.axis("off")
     return figure
 
@@ -179,7 +180,7 @@ def training_figure():
     handle = display(display_id=True)
 
     def callback(report):
-        figure = loss_figure(report.history, report.status, report.done, report.pictures)
+        figure = loss_figure(report.history, report.status, report.done, *report.pictures[:1])
         show(figure, report.status, handle=handle)
 
     return callback

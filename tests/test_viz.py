@@ -169,7 +169,7 @@ HISTORY = [{"step": 1, "l1": 0.5, "discriminator": 0.7, "adversarial": 0.8, "psn
 
 def test_no_text_of_a_figure_is_too_small():
     """9 points on a screen of 96 pixels an inch are 12 pixels."""
-    figure = viz.loss_figure(HISTORY, "step 5 of 10", 0.5, [picture()])
+    figure = viz.loss_figure(HISTORY, "step 5 of 10", 0.5, [picture()] * 3)
     figure.canvas.draw()
     texts = [t for t in figure.findobj(matplotlib.text.Text) if t.get_text() and t.get_visible()]
     assert len(texts) > 20
@@ -200,7 +200,7 @@ def test_a_run_without_adversary_says_so(history):
 
 
 def report(n):
-    return SimpleNamespace(history=HISTORY, status=f"step {n}", done=n / 2, pictures=[picture()])
+    return SimpleNamespace(history=HISTORY, status=f"step {n}", done=n / 2, pictures=[[picture()] * 3])
 
 
 def test_training_prints_lines_where_there_is_no_front_end(monkeypatch, capsys):

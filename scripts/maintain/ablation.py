@@ -25,10 +25,10 @@ import numpy as np
 from PIL import Image
 from real_pairs import load_half, split_pairs
 from tqdm import tqdm
-from train_improved import batches, photographs, real_images
+from train_improved import photographs, real_images
 
 from helpers import env
-from helpers.data import load_pair, training_batches
+from helpers.data import load_pair, made_batches, training_batches
 from helpers.images import ImageError, load_image, to_uint8
 from helpers.inference import dehaze, in_tiles
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss, ssim_loss
@@ -254,7 +254,7 @@ def data_of(row, seed, pairs, folder):
         return training_batches(find_pairs(env.SAMPLE_DATA / "train"), BATCH, SIZE, seed)
     clear = photographs(None if row.data == "online" else folder)
     real = real_images(pairs) if row.data == "mixed" else []
-    return batches(Mixture(real, clear, 0.5, SIZE, seed), BATCH, 0)
+    return made_batches(Mixture(real, clear, 0.5, SIZE, seed), BATCH, SIZE)
 
 
 def measured(number, row, seed, generator, minutes, images, shown):

@@ -22,7 +22,7 @@ from real_pairs import load_half, split_pairs
 from tqdm import tqdm
 
 from helpers import env
-from helpers.data import load_pair, normalise
+from helpers.data import load_pair, made_batches
 from helpers.images import SUFFIXES, ImageError, load_depth, open_image, to_uint8
 from helpers.inference import dehaze
 from helpers.losses import l1_loss, ssim_loss
@@ -104,18 +104,6 @@ def real_images(pairs):
     for pair in pairs:
         load_pair(pair)  # raises if the two differ in size
     return [[shrunk(open_image(f)) for f in (p.hazy, p.clear)] for p in pairs]
-
-
-def batches(mixture, batch, start):
-    """Endless batches of a :class:`Mixture`, in [-1, 1]; ``start`` batches are left out."""
-
-    def load(n):
-        pair = tf.numpy_function(mixture, [n], [tf.float32, tf.float32])
-        shape = (mixture.size, mixture.size, 3)
-        return tuple(normalise(tf.ensure_shape(image, shape)) for image in pair)
-
-    numbers = tf.data.Dataset.range(start * batch, tf.int64.max)
-    return numbers.map(load, num_parallel_calls=2).batch(batch).prefetch(4)
 
 
 def build(recipe):
@@ -215,7 +203,8 @@ def run_recipe(recipe, real, clear, runs=env.ROOT / "build" / "runs" / "weights"
                 save_generator(average, early, recipe.name, "float32", **recipe.architecture)
 
         train(make_step(recipe, average, generator, adam),
-              batches(mixture, recipe.batch, run.step), run.step, recipe.steps, after_step)
+              made_batches(mixture, recipe.batch, recipe.size, run.step), run.step,
+              recipe.steps, after_step)
         if early.exists():
             mix(average, load_generator(early), recipe.early_share)
         run.finish()
