@@ -8,15 +8,42 @@ chart out. Images are float32 RGB in [0, 1], shape (height, width, 3); depth and
 from functools import cache
 
 import numpy as np
+from PIL import ImageDraw
 
 from helpers.haze import dark_channel, remove_haze, transmission
 from helpers.images import to_uint8
 from helpers.metrics import psnr
-from helpers.panels.drawing import BETWEEN, GAP, Chart, beside, coloured, resize_to, tagged
+from helpers.panels.drawing import (
+    BETWEEN,
+    GAP,
+    Chart,
+    beside,
+    coloured,
+    font,
+    resize_to,
+    tagged,
+    to_image,
+)
 from helpers.synthesis import make_haze
-from helpers.viz import CLEAR, MAP
+from helpers.viz import CLEAR, MAP, grid, to_picture
 
 HEIGHT = 372  # of the large picture, in pixels: with two small ones it is as wide as three in a row
+
+
+def maps_figure(rows, titles, label, top=1.0, width=12.0):
+    """Figure of photographs and maps in rows; all maps share one scale, 0 to ``top``, and its bar.
+
+    An image is RGB in [0, 1], or a map (height, width). ``titles`` has one for each picture, row by
+    row; ``label`` says what the maps show. Notebook 01.
+    """
+    figure = grid(rows, width=width)
+    maps = [image for axis in figure.axes for image in axis.images if image.get_array().ndim == 2]
+    for image in maps:
+        image.set_clim(0, top)
+    for axis, title in zip(figure.axes, titles, strict=True):
+        axis.set_title(title)
+    figure.colorbar(maps[0], ax=figure.axes, label=label, fraction=0.03, pad=0.01)
+    return figure
 
 
 class Histogram(Chart):
@@ -49,6 +76,18 @@ class Histogram(Chart):
 histogram = cache(Histogram)  # one for each width
 
 
+def scaled(values, tag, height):
+    """A map in 0..1 in the colours of transmission, ``height`` pixels high, its scale at the right."""
+    picture = to_picture(tagged(resize_to(coloured(values, MAP), 10**4, height), tag))
+    draw, x = ImageDraw.Draw(picture, "RGBA"), picture.width - 16
+    draw.rectangle((x - 16, 4, picture.width - 3, height - 5), fill=(0, 0, 0, 153))
+    scale = np.linspace(1, 0, height - 16)[:, None].repeat(10, axis=1)
+    picture.paste(to_picture(coloured(scale, MAP)), (x, 8))
+    draw.text((x - 3, 7), "1", "white", font(), "ra")
+    draw.text((x - 3, height - 8), "0", "white", font(), "rs")
+    return to_image(picture)
+
+
 def haze_lab(clear, depth, **settings):
     """A photograph in haze; right of it its transmission above its dark channel; its histogram.
 
@@ -58,9 +97,8 @@ def haze_lab(clear, depth, **settings):
     hazy, t = make_haze(clear, depth, **settings)
     dark = dark_channel(hazy)
     large = tagged(resize_to(hazy, 10**4, HEIGHT), "hazy")
-    maps = [(coloured(t, MAP), "transmission"), (coloured(dark, "gray"), "dark channel")]
-    above, below = (tagged(resize_to(image, 10**4, (HEIGHT - GAP) // 2), name)
-                    for image, name in maps)
+    above = scaled(t, "transmission", (HEIGHT - GAP) // 2)
+    below = scaled(dark, "dark channel", (HEIGHT - GAP) // 2)
     line = np.full((GAP, above.shape[1], 3), BETWEEN, "float32")
     right = np.concatenate([above, line, below])
     picture = np.concatenate([large, np.full((HEIGHT, GAP, 3), BETWEEN, "float32"), right], axis=1)
@@ -73,15 +111,17 @@ def wrong_guess(clear, depth, guessed_beta, guessed_airlight, beta=1.0, airlight
     """Haze made with ``beta`` and ``airlight``, and taken off again with guesses of the two.
 
     The depth is known, which it never is for a photograph; the airlight is grey; ``noise`` as in
-    :func:`helpers.synthesis.make_haze`. Scored is where a tenth of the light or more arrives: the
-    rest is lost, guess or no guess. Returns (picture: hazy, inverted, clear; line of text).
+    :func:`helpers.synthesis.make_haze`. Scored is the whole picture, and the part of it from which
+    a tenth of the light or more arrives. Returns (picture: hazy, inverted, clear; line of text).
     Notebook 01.
     """
     hazy, t = make_haze(clear, depth, beta, airlight, noise=noise)
     back = remove_haze(hazy, transmission(depth, guessed_beta), guessed_airlight)
     seen = t >= min(0.1, t.max())
-    before, after = (psnr(image[seen], clear[seen]) for image in (hazy, back))
+    before, after = (psnr(image, clear) for image in (hazy, back))
+    before_seen, after_seen = (psnr(image[seen], clear[seen]) for image in (hazy, back))
     verdict = "better" if after > before else "worse"
     picture = beside([hazy, back, clear], ["hazy", "inverted with the guess", "clear"])
-    return picture, (f"PSNR of the hazy picture {before:.1f} dB, inverted {after:.1f} dB: "
-                     f"{abs(after - before):.1f} dB {verdict}")
+    return picture, (f"PSNR of the whole picture: hazy {before:.1f} dB, inverted {after:.1f} dB, "
+                     f"{abs(after - before):.1f} dB {verdict}; where t is 0.1 or more: hazy "
+                     f"{before_seen:.1f} dB, inverted {after_seen:.1f} dB")
