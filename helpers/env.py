@@ -1,11 +1,10 @@
-"""What differs from machine to machine: quiet imports, versions, seeds, the profile, where runs are
-written, and how files may be called. Used by the setup cell of every notebook.
+"""What differs from machine to machine: quiet imports, versions, seeds, the profile, and where runs
+are written. Used by the setup cell of every notebook.
 """
 
 import contextlib
 import functools
 import gc
-import hashlib
 import os
 import re
 import sys
@@ -17,6 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_DATA = ROOT / "sample_data"
 OLDEST_PYTHON = (3, 11)
+
+
+class Told(Exception):
+    """A mistake that a user can mend, told in one sentence: what is wrong, and what to do."""
 
 
 def safe_streams():
@@ -33,36 +36,36 @@ def safe_streams():
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
-        if name != "stdin" and hasattr(getattr(sys, name), "reconfigure"):
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+        elif hasattr(getattr(sys, name), "reconfigure"):
             getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def command(main):
-    """A command's ``main(arguments)``, on safe streams; what the system refuses is one sentence.
+    """A command's ``main(arguments)``, on safe streams; what goes wrong is one sentence.
 
     The exit status is 2 then, and 130 if interrupted, or if nobody reads on, as behind "| head".
     """
     @functools.wraps(main)
     def run(arguments=None):
         safe_streams()
-        if "" in (sys.argv[1:] if arguments is None else arguments):
-            print("an argument is empty; check the variable that it came from.", file=sys.stderr)
-            return 2
         try:
+            if "" in (sys.argv[1:] if arguments is None else arguments):
+                raise Told("an argument is empty; check the variable that it came from.")
             status = main(arguments)
             sys.stdout.flush()
             return status
+        except Told as error:
+            problem, status = error, 2
         except KeyboardInterrupt:
-            print("interrupted.", file=sys.stderr)
+            problem, status = "interrupted; what is written is whole: start it again to go on.", 130
         except OSError as error:
             if error.filename is None:  # of the output; Python would try again at its end
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if not isinstance(error, BrokenPipeError):
-                print(f"{error.filename or 'the output'}: {error.strerror}; name another one.",
-                      file=sys.stderr)
-                return 2
-        return 130
+            problem = f"{error.filename or 'the output'}: {error.strerror}; name another one."
+            status = 130 if isinstance(error, BrokenPipeError) else 2
+        print(problem, file=sys.stderr)
+        return status
 
     return run
 
@@ -191,8 +194,8 @@ def profile():
         quick = has_bfloat16()
     found = PROFILES[("GPU" if gpus else "CPU") + (" with bfloat16" if quick else "")]
     steps = os.environ.get("DEHAZE_STEPS") or str(found.steps)
-    if not steps.isdecimal() or int(steps) < 1:
-        raise ValueError(f"DEHAZE_STEPS={steps}: set it to a number of steps, or unset it.")
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", steps):
+        raise SystemExit(f"DEHAZE_STEPS={steps[:99]}: set it to a number of steps, or unset it.")
     return replace(found, steps=int(steps))
 
 
@@ -213,23 +216,6 @@ def runs_folder(drive=False):
         google_drive.mount("/content/drive")
         os.environ["DEHAZE_RUNS"] = "/content/drive/MyDrive/dehaze-runs"
     return ROOT / os.path.expanduser(os.environ.get("DEHAZE_RUNS") or "runs")
-
-
-RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)\d")  # names of devices in Windows
-
-
-def safe_name(name):
-    """A name for a file or a tag that every system takes; different names have different ones.
-
-    Small Latin letters, digits, "-" and "_" stay, up to 60 of them. Of any other name there is what
-    is left, and eight digits of its SHA-256: a slash, a dot at the end, a letter that can be
-    written in two ways, and capitals that a system takes for small letters cannot do harm.
-    """
-    safe = re.sub(r"[^a-z0-9_-]", "-", name.lower())[:60]
-    if safe == name and safe and not RESERVED.fullmatch(safe):
-        return safe
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{safe}-{digest[:8]}"
 
 
 def required_versions(requirements=ROOT / "requirements.txt"):
@@ -264,12 +250,10 @@ def problems(required=None, installed=metadata.version, python=sys.version_info)
             if not (name == "jupyterlab" and "google.colab" in sys.modules):
                 found.append(f"{name} is missing: pip install '{requirement}'")
             continue
-        floors = [Version(b.version) for b in bounds if b.operator == ">="]
-        if any(Version(version) < floor for floor in floors):
-            found.append(f"{name} {version} is too old: pip install '{requirement}'")
-        elif not bounds.contains(version, prereleases=True):
-            found.append(f"{name} {version} is newer than tested: if it fails, "
-                         f"pip install '{requirement}'")
+        if not bounds.contains(version, prereleases=True):
+            old = any(b.operator == ">=" and Version(version) < Version(b.version) for b in bounds)
+            word = "is too old:" if old else "is newer than tested: if it fails,"
+            found.append(f"{name} {version} {word} pip install '{requirement}'")
     return found
 
 

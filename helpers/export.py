@@ -70,14 +70,17 @@ def save_saved_model(model, folder):
     """Write a SavedModel, TensorFlow's own format, of a :func:`serving_model`; returns its path.
 
     It takes the place of an earlier one. Raises ValueError if ``folder`` holds anything else, and
-    leaves it alone. Notebook 09.
+    leaves it alone, or if it cannot be made. Notebook 09.
     """
     folder = Path(folder).resolve()  # what a link leads to
     kept = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
     names = {p.name for p in kept}
     if names and not {"saved_model.pb"} <= names <= SAVED_MODEL:
         raise ValueError(f"{folder}: holds other things than a SavedModel; name an empty folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be made ({error.strerror}); name another.") from None
     # Keras' archive in place of model.export, which writes every variable twice.
     archive = keras.export.ExportArchive()
     image = tf.TensorSpec(model.input.shape, tf.float32, name="hazy")

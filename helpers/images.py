@@ -3,12 +3,15 @@
 Images are float32 RGB in [0, 1], shape (height, width, 3). Taught in notebook 02.
 """
 
+import contextlib
 import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
+
+from helpers.env import Told
 
 # What is read, by the usual endings; the content decides, whatever the name says. Others of
 # Pillow's decoders are old or start programs.
@@ -28,11 +31,10 @@ NOT_READ = {
 }
 # With these a float32 copy and the decoder's own stay below 1 GB; WebP's needs 24 bytes a pixel.
 MOST_PIXELS = {"WEBP": 35_000_000, "AVIF": 35_000_000, "other": 52_000_000}
-CAMERA = ("ImageDescription", "Make", "Model", "XResolution", "YResolution", "ResolutionUnit",
-          "Software", "DateTime", "Artist", "Copyright")  # the rest is the old file's layout
+CAMERA = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "Copyright")
 
 
-class ImageError(ValueError):
+class ImageError(Told, ValueError):
     """A file is not a usable image; the message names the file and the remedy."""
 
 
@@ -44,19 +46,12 @@ def why_not(path):
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if (suffix in SUFFIXES or suffix in NOT_READ) and not path.exists():
-        return "no such file; check the path."  # a link to nowhere
-    if suffix not in SUFFIXES and suffix not in NOT_READ and path.is_file() and _is_picture(path):
-        return "a picture, but its name does not say so; add .jpg or .png to it."
-    return NOT_READ.get(suffix)
-
-
-def _is_picture(path):
-    try:
-        with Image.open(path, formats=FORMATS):
-            return True
-    except Exception:  # Pillow raises many kinds on what is none
-        return False
+    if suffix in SUFFIXES or suffix in NOT_READ:
+        return NOT_READ.get(suffix) if path.exists() else "no such file; check the path."
+    if path.is_file():
+        with contextlib.suppress(Exception), Image.open(path, formats=FORMATS):
+            return "a picture, but its name does not say so; add .jpg or .png to it."
+    return None
 
 
 def open_image(source, name=None, within=None):
@@ -216,11 +211,8 @@ def is_grey(image):
     """True if a Pillow image has no colours, whatever its mode."""
     if image.mode in ("1", "L", "LA") or image.mode.startswith(("I", "F")):
         return True
-    for top in range(0, image.height, 256):  # most photographs are told by their first rows
-        pixels = to_pixels(image.crop((0, top, image.width, min(top + 256, image.height))))
-        if (pixels != pixels[..., :1]).any():
-            return False
-    return True
+    pixels = to_pixels(image)
+    return bool((pixels == pixels[..., :1]).all())
 
 
 def mean_colour(image):
@@ -261,13 +253,11 @@ def encode(result, original, suffix):
 
 def _camera_data(image):
     """EXIF of an image turned upright, as bytes: of camera, author, time and place."""
-    exif, kept = image.getexif(), Image.Exif()
+    exif, kept = image.getexif(), Image.Exif()  # the rest is the old file's layout
     kept.update({tag: exif[tag] for tag in map(ExifTags.Base.__getitem__, CAMERA) if tag in exif})
     for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if entries := dict(exif.get_ifd(part)):
-            for tag in ("ExifImageWidth", "ExifImageHeight", "ExifInteroperabilityOffset"):
-                entries.pop(ExifTags.Base[tag], None)  # they describe the old file
-            kept[part] = entries
+        if entries := exif.get_ifd(part):
+            kept[part] = dict(entries)
     return kept.tobytes() if kept else b""
 
 

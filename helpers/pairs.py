@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.env import Told
 from helpers.images import SUFFIXES, why_not
 
 # The words in the name of a folder that tell what is in it: "test_hazy", "ITS_clear", "Val-GT".
@@ -20,7 +21,7 @@ MAPS = {"trans", "transmission", "depth", "sky", "mask", "masks"}  # made beside
 TRAINED = {"train", "training"}
 HELD = {"val", "valid", "validation", "test", "testing", "eval"}  # never trained on
 MAP = "a map, not a photograph"
-DEEPEST = 8  # folders inside each other
+NO_SIDE = "not in a folder of hazy or clear images with one of the other kind beside it"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def layout_table():
     return "\n".join("| " + " | ".join(row) + " |" for row in [*head, *rows])
 
 
-class PairError(ValueError):
+class PairError(Told, ValueError):
     """A folder does not hold usable pairs; the message names the path and the remedy."""
 
 
@@ -169,26 +170,22 @@ def _words(name):
 
 def _read(path, unused, above=()):
     """The :class:`_Folder` at ``path``, each folder listed once; adds to ``unused``."""
-    folder = _Folder(path, _words(path.name))
+    folder, itself = _Folder(path, _words(path.name)), os.path.realpath(path)
+    if itself in above:
+        unused.append((path, "a link in circles"))
+        return folder
     try:
-        itself = os.stat(path)
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     except OSError as error:
         unused.append((path, f"a folder that cannot be read ({error.strerror})"))
         return folder
-    above = (*above, (itself.st_dev, itself.st_ino))
-    if above[-1] in above[:-1] or len(above) > DEEPEST:
-        unused.append((path, f"a link in circles, or in more than {DEEPEST} other folders"))
-        return folder
     for entry in entries:
-        inside, linked = path / entry.name, entry.is_symlink()
+        inside = path / entry.name
         if entry.name.startswith("."):
             continue
-        if inside.is_dir() if linked else entry.is_dir():
-            folder.folders.append(_read(inside, unused, above))
-        elif linked and not inside.exists():
-            unused.append((inside, "a link to nothing"))
-        elif inside.suffix.lower() in SUFFIXES and (inside if linked else entry).is_file():
+        if entry.is_dir():
+            folder.folders.append(_read(inside, unused, (*above, itself)))
+        elif inside.suffix.lower() in SUFFIXES and entry.is_file():
             folder.images.append(inside)
         elif reason := why_not(inside):
             unused.append((inside, reason.rstrip(".")))
@@ -250,7 +247,8 @@ def _match(hazy, clear, place, layouts):
                                  layout.name, layout.crop)
                             for other in partners.get((layout.clear, where, scene), ())]
         if len(fitting) > 1:
-            raise _ambiguous(*fitting[:2])
+            raise PairError(f"{path}: belongs to {fitting[0].clear} and to {fitting[1].clear}; "
+                            "move one of these two elsewhere.")
         found.pairs.extend(fitting)
         found.hazy_orphans.extend([] if fitting else [path])
     used = {pair.clear for pair in found.pairs}
@@ -262,14 +260,6 @@ def _scene(pattern, path):
     """The scene that an image's name has by a layout's pattern, or None."""
     match = re.fullmatch(f"(?is){pattern}", path.stem)
     return match and _composed(match[1])
-
-
-def _ambiguous(one, other):
-    if one.layout == other.layout:
-        return PairError(f"{one.clear}: {other.clear.name} in {other.clear.parent} has the same "
-                         "name; remove one of the two.")
-    return PairError(f"{one.hazy}: belongs to {one.clear} by {one.layout}, to {other.clear} by "
-                     f"{other.layout}; move one of these two elsewhere.")
 
 
 def _join(*names):
@@ -289,19 +279,12 @@ def _halves(root, hazy_on):
     return found
 
 
-def _left_out(folder, used, side=""):
+def _left_out(folder, used):
     """(path, reason) of the images in and below ``folder`` that are not ``used``."""
-    if MAPS.intersection(folder.words):
-        reason = MAP
-    elif side:
-        reason = f"no folder of {side} images beside it"
-    else:
-        reason = "not in a folder of hazy or clear images"
+    reason = MAP if MAPS.intersection(folder.words) else NO_SIDE
     unused = [(path, reason) for path in folder.images if path not in used]
-    lonely = {inner: "clear" if both["hazy"] else "hazy" for both in _sides(folder).values()
-              if not all(both.values()) for inner in both["hazy"] + both["clear"]}
     for inner in folder.folders:
-        unused += _left_out(inner, used, lonely.get(inner, side))
+        unused += _left_out(inner, used)
     return unused
 
 
@@ -324,9 +307,8 @@ def scan(root, hazy_on="left"):
     used.update(found.hazy_orphans, found.clear_orphans)
     found.unused.extend(_left_out(folder, used))
     if not found.pairs:
-        why = [*((path, "no clear image is called like it") for path in found.hazy_orphans),
-               *((path, "no hazy image is called like it") for path in found.clear_orphans),
-               *found.unused]
+        why = [(path, "no image of the other kind is called like it")
+               for path in found.hazy_orphans + found.clear_orphans] + found.unused
         example = f" ({why[0][0].relative_to(root)}: {why[0][1]})" if why else ""
         raise PairError(f"{root}: no pairs in it{example}; name the folder that holds hazy and "
                         "clear images, and see helpers.pairs.layout_table() for names that fit.")

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
@@ -11,6 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -66,7 +68,13 @@ class Run:
             return
         try:
             (self.folder / "frames").mkdir(parents=True, exist_ok=True)
-            lock(self.folder)
+            # The system holds it, so that a killed process leaves none behind; a second run of the
+            # same process is let in.
+            self.lock = filelock.FileLock(self.folder / "lock", timeout=0, is_singleton=True)
+            self.lock.acquire()
+        except filelock.Timeout:
+            raise RunError(f"{self.folder}: another process trains in it; wait for its end, stop "
+                           "it, or name another folder.") from None
         except OSError as error:
             raise RunError(f"{self.folder}: cannot be written ({error.strerror or error}); name "
                            "another folder for the run.") from None
@@ -87,7 +95,7 @@ class Run:
         if self.writes:
             with contextlib.suppress(tf.errors.OpError):  # a disk that has gone away
                 self.log.close()
-            unlock(self.folder)
+            self.lock.release(force=True)
 
     def record(self, step, numbers, pictures=None, verdicts=None):
         """Add a step's losses and scores to the history and, with pictures, to TensorBoard's log.
@@ -103,22 +111,22 @@ class Run:
                 Image.fromarray(to_uint8(image)).save(buffer, kind, quality=90)
                 name = f"{step:06}_{self._frame_name(scene)}.{suffix}"
                 write_whole(self.folder / "frames" / name, buffer.getvalue())
-        try:
-            with self.log.as_default(step=step):
-                for name, value in numbers.items():
-                    tf.summary.scalar(name, value)
-                for scene, picture in (pictures or {}).items():
-                    tf.summary.image(env.safe_name(scene), picture[None])
-        except tf.errors.OpError as error:
-            problem = error.message.splitlines()[0]
-            raise RunError(f"{self.folder / 'logs'}: cannot be written ({problem}); see that the "
-                           "disk is there and has room, and continue.") from None
+        with self.log.as_default(step=step):
+            for name, value in numbers.items():
+                tf.summary.scalar(name, value)
+            for scene, picture in (pictures or {}).items():
+                tf.summary.image(self._frame_name(scene), picture[None])
 
     def _frame_name(self, scene):
-        """What a scene is called in ``frames/``; ``scenes.json`` there keeps its true name."""
-        name, index = env.safe_name(scene), self.folder / "frames" / "scenes.json"
+        """What a scene is called in ``frames/``: its name, or where a system may not take that, or
+        not keep it apart from others, a part of its SHA-256, which ``scenes.json`` explains.
+        """
+        if re.fullmatch("[a-z0-9_-]{1,60}", scene):
+            return scene
+        name = hashlib.sha256(scene.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        index = self.folder / "frames" / "scenes.json"
         names = _read_json(index) or {}
-        if name != scene and name not in names:
+        if name not in names:
             write_whole(index, json.dumps(names | {name: scene}, indent=1))
         return name
 
@@ -165,14 +173,11 @@ class Run:
         return 0
 
     def _assign(self, arrays, path):
-        found, wanted = ([tuple(x.shape) for x in part] for part in (arrays, self.state))
-        if found != wanted:
-            i = next((i for i, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b),
-                     min(len(found), len(wanted)))
-            a, b = (str(part[i]) if i < len(part) else "missing" for part in (found, wanted))
-            raise RunError(
-                f"{path}: from another architecture, variable {i} is {a} there and {b} here; "
-                "use the settings of that run, or another folder.")
+        for i, (a, v) in enumerate(itertools.zip_longest(arrays, self.state)):
+            there, here = ("missing" if x is None else tuple(x.shape) for x in (a, v))
+            if there != here:
+                raise RunError(f"{path}: from another architecture, variable {i} is {there} there "
+                               f"and {here} here; use the settings of that run, or another folder.")
         for variable, array in zip(self.state, arrays, strict=True):
             variable.assign(array)
 
@@ -185,58 +190,16 @@ class Run:
                            self.settings.name, **self.settings.architecture)
 
 
-_locks = {}  # folder: descriptor of its lock file, while a run of this process writes there
-
-
-def lock(folder):
-    """Keep other processes from training in ``folder`` until :func:`unlock` or this one's end.
-
-    The system holds the lock, so that a killed process leaves none behind. A second run of the same
-    process is let in. Raises :class:`RunError` if another process holds it. Where a network drive
-    has no locks, there is none.
-    """
-    folder = Path(folder).resolve()
-    if folder in _locks:
-        return
-    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        os.close(file)
-        raise RunError(f"{folder}: another process trains in it; wait for its end, stop it, or "
-                       "name another folder.") from None
-    except OSError:
-        pass
-    _locks[folder] = file
-
-
-def unlock(folder):
-    """Let other processes train in ``folder``."""
-    file = _locks.pop(Path(folder).resolve(), None)
-    if file is not None:
-        os.close(file)
-
-
 def fingerprint(pairs, scenes=()):
-    """What a run keeps of the data that it trains on: a few numbers and texts to compare.
+    """What a run keeps of the data that it trains on: a few numbers to compare.
 
     ``pairs`` are trained on, and ``scenes``, (name, hazy, clear), watched. Where the files lie does
     not count, nor what is in them: their order and names do.
     """
-    def shortened(names):
-        return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
     names = [f"{pair.part}/{pair.hazy.name}/{pair.clear.name}/{pair.scene}" for pair in pairs]
-    watched = [name for name, *_ in scenes]
-    return {"pairs": len(names), "names of pairs": shortened(names),
-            "watched scenes": len(watched), "names of watched scenes": shortened(watched)}
+    text = json.dumps([names, [name for name, *_ in scenes]])
+    return {"pairs": len(pairs), "watched scenes": len(scenes),
+            "digest of all names": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
 def data_changes(folder, data):
@@ -244,18 +207,22 @@ def data_changes(folder, data):
 
     A sentence without an end, "" if there is no difference or no such run.
     """
-    before = (_read_json(Path(folder) / "data.json", list) or [{}])[-1]
+    before = (_data_of(folder) or [{}])[-1]
     return ", ".join(f"{key} {before[key]} then and {value} now"
                      for key, value in (data or {}).items() if before.get(key, value) != value)
 
 
 def record_data(folder, data):
-    """Note in a run's ``data.json`` that it goes on with ``data``, a :func:`fingerprint`."""
-    path = Path(folder) / "data.json"
-    before = _read_json(path, list) or []
-    if path.parent.is_dir() and (not before or data_changes(folder, data)):
-        reached = [p.stem for p in sorted(path.parent.glob("checkpoint-*.safetensors"))][-1:]
-        write_whole(path, json.dumps([*before, data | {"after": reached}], indent=1))
+    """Note in the ``data.json`` of a run's folder that it goes on with ``data``."""
+    before = _data_of(folder)
+    if before[-1:] != [data] and Path(folder).is_dir():
+        write_whole(Path(folder) / "data.json", json.dumps([*before, data], indent=1))
+
+
+def _data_of(folder):
+    """What the run in ``folder`` was trained on: fingerprints, the newest last."""
+    found = _read_json(Path(folder) / "data.json", list) or []
+    return [entry for entry in found if isinstance(entry, dict)]
 
 
 def open_run(settings, networks, optimizers, runs=None, folder=None, writes=True, data=None):
@@ -317,8 +284,8 @@ def _frames(folder, suffix, load):
 class Report:
     """What a callback is told: the run's history so far, where it is, and what it makes of scenes.
 
-    ``status`` is a line of text, ``done`` the part of the run in 0..1, ``pictures`` are RGB in
-    [0, 1].
+    ``status`` is a line of text, ``done`` the part of the run in 0..1. ``pictures`` lists for
+    up to three scenes the images (input, output, truth), RGB in [0, 1].
     """
 
     history: list
@@ -357,7 +324,8 @@ def watch(run, scenes, dehaze, callback, pairs=(), reports=20, checkpoints=5):
         if step in (1, steps) or step // every % max(1, reports // checkpoints) == 0:
             run.save_checkpoint()
         seen = {}
-        callback(Report(run.history, status(run, start), step / steps, list(pictures.values())))
+        shown = [(hazy, pictures[name], clear) for name, hazy, clear in scenes[:3]]
+        callback(Report(run.history, status(run, start), step / steps, shown))
 
     return after_step
 

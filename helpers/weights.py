@@ -19,11 +19,11 @@ NETWORKS = {"unet": models.unet, "physics_unet": models.physics_unet}
 UNREADABLE = (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError)
 
 
-class RunError(RuntimeError):
+class RunError(env.Told, RuntimeError):
     """A run cannot go on; the message names the file and the remedy."""
 
 
-class WeightsError(ValueError):
+class WeightsError(env.Told, ValueError):
     """A weights file cannot be used; the message names it and the remedy."""
 
 

@@ -15,10 +15,6 @@ from helpers.images import SUFFIXES, ImageError, result_suffix, why_not
 # and is not needed to say that an argument is wrong.
 
 
-class UsageError(Exception):
-    """The command cannot begin; the message says what to do."""
-
-
 def find_images(source, out):
     """(images, problems) of a file or of a folder: sorted paths, and a sentence on each other one.
 
@@ -87,20 +83,16 @@ def dehaze_files(generator, pairs, strength=1.0):
     for source, target in tqdm(pairs, unit="image"):
         try:
             content = dehaze_file(generator, source, target.suffix, strength)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, content)
+            made += 1
         except ImageError as error:
             problems.append(str(error))
-            continue
+        except (OSError, RunError) as error:
+            return made, [*problems, _cannot_be_made(target.parent, error)]
         except Exception as error:  # whatever it is, the next photograph may be a good one
             reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
             problems.append(f"{source}: could not be dehazed ({reason}); save it again as PNG.")
-            continue
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, content)
-        except (OSError, RunError) as error:
-            problems.append(_cannot_be_made(target.parent, error))
-            break
-        made += 1
     return made, problems
 
 
@@ -112,14 +104,11 @@ def _cannot_be_made(folder, error):
 
 def generator_of(weights):
     """The generator of a weights file, or of the run or shipped weights of that name."""
-    from helpers.weights import WeightsError, find_weights, load_generator
+    from helpers.weights import find_weights, load_generator
 
     file = Path(weights)
     named = file.suffix != ".safetensors" and not file.is_file()
-    try:
-        return load_generator(find_weights(weights) / "generator.safetensors" if named else file)
-    except WeightsError as error:
-        raise UsageError(error) from None
+    return load_generator(find_weights(weights) / "generator.safetensors" if named else file)
 
 
 def _options(arguments):
@@ -149,34 +138,24 @@ def _options(arguments):
     elif not 0 <= options.strength <= 2:
         problem = f"--strength {options.strength}: it goes from 0 to 2."
     if problem:
-        raise UsageError(problem)
+        raise env.Told(problem)
     return options
 
 
 @env.command
 def main(arguments=None):
     """The command line (see ``--help``); returns the exit status."""
-    try:
-        return _run(_options(arguments))
-    except KeyboardInterrupt:
-        problem, status = "interrupted; what is there is whole, run it again for the rest.", 130
-    except UsageError as error:
-        problem, status = error, 2
-    print(problem, file=sys.stderr)
-    return status
-
-
-def _run(options):
+    options = _options(arguments)
     pairs, problems = plan(options.source, options.out)
     if not pairs and not problems:
-        raise UsageError(f"{options.source}: no images in it; put .jpg or .png files there.")
+        raise env.Told(f"{options.source}: no images in it; put .jpg or .png files there.")
     missing = [pair for pair in pairs if options.again or not pair[1].exists()]
     made = 0
     if missing:
         try:
             options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(_cannot_be_made(options.out, error)) from None
+            raise env.Told(_cannot_be_made(options.out, error)) from None
         env.import_tensorflow()
         made, more = dehaze_files(generator_of(options.weights), missing, options.strength)
         problems += more

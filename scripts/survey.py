@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from helpers import env
-from helpers.images import SUFFIXES, ImageError
+from helpers.images import SUFFIXES, ImageError, to_rgb
 from helpers.pairs import MAP, PairError, report, scan, split_by_scene
 
 # What needs TensorFlow is imported late: that takes seconds, and is not needed to say that an
@@ -24,7 +24,7 @@ SIDE = 512  # pixels of the long side at which the two images of a pair are comp
 
 
 def _options(arguments):
-    """The command line's options; a wrong one ends the program with status 2 and one sentence."""
+    """The command line's options; raises :class:`helpers.env.Told` for a wrong one."""
     parser = argparse.ArgumentParser("survey.py", description=__doc__.split("\n")[0])
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.add_argument("--hazy-on", choices=("left", "right"), default="left",
@@ -46,7 +46,7 @@ def _options(arguments):
           and options.folder.resolve() in options.sheet.resolve().parents):
         problem = f"--sheet {options.sheet}: a file of the data set; name another one."
     if problem:
-        parser.exit(2, problem + "\n")
+        raise env.Told(problem)
     return options
 
 
@@ -80,7 +80,6 @@ def look(pair, compared):
     """(sizes of hazy and clear, (kind, text) of a problem, excess of contrast); None if unknown."""
     from helpers.checkup import excess_contrast, pair_problem
     from helpers.data import open_pair
-    from helpers.images import to_rgb
 
     try:
         images = open_pair(pair, within=(SIDE, SIDE))
@@ -160,26 +159,22 @@ def _bar(items, text):
 def main(arguments=None):
     """Print the report; returns the exit status."""
     options = _options(arguments)
-    try:
-        found = scan(options.folder, options.hazy_on)
-        lines, warnings = overview(options.folder, found)
-        env.import_tensorflow()
-        usable, *compared = compare(found.pairs, options.checked)
-        for more in (compared, split(found.pairs, set(usable), options.checked)):
-            lines += more[0]
-            warnings += more[1]
-        lines += [f"WARNING: {text}" for text in warnings]
-        lines += [] if warnings else ["Nothing found that would ruin a run."]
-        print("\n".join(lines).replace(f"{options.folder}{os.sep}", ""))  # below that folder
-        if options.sheet:
-            from helpers.viz import contact_sheet, to_bytes
-            from helpers.weights import write_whole
+    found = scan(options.folder, options.hazy_on)
+    lines, warnings = overview(options.folder, found)
+    env.import_tensorflow()
+    usable, *compared = compare(found.pairs, options.checked)
+    for more in (compared, split(found.pairs, set(usable), options.checked)):
+        lines += more[0]
+        warnings += more[1]
+    lines += [f"WARNING: {text}" for text in warnings]
+    lines += [] if warnings else ["Nothing found that would ruin a run."]
+    print("\n".join(lines).replace(f"{options.folder}{os.sep}", ""))  # below that folder
+    if options.sheet:
+        from helpers.viz import contact_sheet, to_bytes
+        from helpers.weights import write_whole
 
-            kind = SUFFIXES[options.sheet.suffix.lower()]
-            write_whole(options.sheet, to_bytes(contact_sheet(found.pairs), kind))
-    except (ImageError, PairError, RuntimeError) as error:  # the last if the sheet has no room
-        print(error, file=sys.stderr)
-        return 2
+        kind = SUFFIXES[options.sheet.suffix.lower()]
+        write_whole(options.sheet, to_bytes(contact_sheet(found.pairs), kind))
     return int(bool(warnings))
 
 

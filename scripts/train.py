@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 
 from helpers import env
-from helpers.images import ImageError
-from helpers.pairs import PairError, find_pairs, is_held, one_per_scene, report, split_by_scene
+from helpers.pairs import find_pairs, is_held, one_per_scene, report, split_by_scene
 
 # What needs TensorFlow is imported late: that takes seconds, and a wrong option needs none of it.
 
 RUN = {"frames", "lock", "logs"}  # what a run makes before its settings.json
-EPILOGUE = "Exit status: 0 done, 1 the run stopped, 2 wrong usage, 130 interrupted."
+EPILOGUE = ("Exit status: 0 done, 2 the run stopped or could not begin, 130 interrupted. With "
+            "--resume it goes on from the last checkpoint.")
 
 
 def parse(arguments):
-    """The command line's options; a wrong one ends the program with status 2 and one sentence."""
+    """The command line's options; raises :class:`helpers.env.Told` for a wrong one."""
     parser = argparse.ArgumentParser(
         "train.py", epilog=EPILOGUE,
         description="Train pix2pix on a folder of pairs, as notebook 05 does. What is not said is "
@@ -45,7 +45,7 @@ def parse(arguments):
                         help="operations that repeat to the last bit; slower")
     options = parser.parse_args(arguments)
     if problem := problem_with(options):
-        parser.exit(2, problem + "\n")
+        raise env.Told(problem)
     return options
 
 
@@ -56,10 +56,11 @@ def problem_with(options):
             return f"{folder}: no such folder; check the path."
     if options.out.exists() and not options.out.is_dir():
         return f"{options.out}: a file; name a folder for the run."
-    if (options.out / "settings.json").exists() and not options.resume:
+    names = os.listdir(options.out) if options.out.is_dir() else []
+    holds = {name for name in names if not name.startswith(".")}
+    if "settings.json" in holds and not options.resume:
         return f"{options.out}: holds a run; add --resume to continue it, or name another one."
-    if options.out.is_dir() and not (options.out / "settings.json").exists() and any(
-            name not in RUN and not name.startswith(".") for name in os.listdir(options.out)):
+    if "settings.json" not in holds and holds - RUN:
         return f"{options.out}: holds other things than a run; name a new folder."
     if options.reports is not None and options.reports < 1:
         return f"reports {options.reports}: it must be at least 1."
@@ -134,27 +135,21 @@ def train(options):
     try:
         strategy, settings = strategy_of(options), settings_of(options)
     except (ValueError, RuntimeError) as error:
-        print(str(error).splitlines()[0], file=sys.stderr)
-        return 2
+        raise env.Told(str(error).splitlines()[0]) from None
     if weights.is_finished(options.out):
         print(f"{options.out}: this run is finished; name another folder for a new one.")
         return 0
     if (options.out / "settings.json").exists() and not runs.has_settings(options.out, settings):
-        print(f"{options.out}: started with other settings, see its settings.json; give the same.",
-              file=sys.stderr)
-        return 2
+        raise env.Told(f"{options.out}: started with other settings, see its settings.json; give "
+                       "the same.")
     if not is_chief(strategy):  # one of several processes speaks for all
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    try:
-        pairs, scenes = data_of(options, settings.seed)
-        if options.data_changed and is_chief(strategy):
-            runs.record_data(options.out, runs.fingerprint(pairs, scenes))
-        print(f"{settings}\nTo see the curves: tensorboard --logdir {options.out}", flush=True)
-        fit(settings, pairs, scenes, lambda report: print(report.status, flush=True), None,
-            options.out, strategy, options.reports or max(20, settings.steps // 250))
-    except (ImageError, PairError, weights.RunError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    pairs, scenes = data_of(options, settings.seed)
+    if options.data_changed and is_chief(strategy):
+        runs.record_data(options.out, runs.fingerprint(pairs, scenes))
+    print(f"{settings}\nTo see the curves: tensorboard --logdir {options.out}", flush=True)
+    fit(settings, pairs, scenes, lambda report: print(report.status, flush=True), None,
+        options.out, strategy, options.reports or max(20, settings.steps // 250))
     print(f"{options.out}: done.")
     return 0
 
@@ -166,16 +161,11 @@ def main(arguments=None):
     tf = env.import_tensorflow()
     try:
         return train(options)
-    except KeyboardInterrupt:
-        print("interrupted; --resume continues from the last checkpoint.", file=sys.stderr)
-        return 130
     except tf.errors.ResourceExhaustedError:
-        print("not enough memory: a smaller --batch, --width or --size needs less.",
-              file=sys.stderr)
-        return 1
+        problem = "not enough memory: a smaller --batch, --width or --size needs less."
     except tf.errors.OpError as error:
-        print(f"TensorFlow stopped the run: {error.message.splitlines()[0]}", file=sys.stderr)
-        return 1
+        problem = f"TensorFlow stopped the run: {error.message.splitlines()[0]}"
+    raise env.Told(problem)
 
 
 if __name__ == "__main__":

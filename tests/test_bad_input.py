@@ -74,9 +74,6 @@ def circular_tiff():
 def flat(kind, width, height, **options):
     """One colour, :data:`FLAT`, all over: the file is small, the picture is not."""
     image = Image.new("RGB", (width, height), (200, 100, 50))
-    if kind == "GIF":
-        image = Image.new("P", (width, height))
-        image.putpalette([200, 100, 50])
     return encoded(image, kind, **options)
 
 
@@ -99,7 +96,6 @@ def palette():
 XMP = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
        b'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
        b'tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>')
-HALF = np.dstack([PICTURE, np.full(GREY.shape, 128, "uint8")])
 FLAT = np.array([[[200, 100, 50]]]) / 255
 LINE = np.broadcast_to((np.arange(20_000) % 251).astype("uint8")[None, :, None], (1, 20_000, 3))
 
@@ -107,57 +103,40 @@ LINE = np.broadcast_to((np.arange(20_000) % 251).astype("uint8")[None, :, None],
 GOOD = {
     "bmp": ("a.BMP", lambda: encoded(kind="BMP"), RGB, 0),
     "phone": ("a.jpg", lambda: several("MPO", quality=98), RGB, LOSSY),
-    "one-pixel": ("a.png", lambda: encoded(PICTURE[:1, :1]), RGB[:1, :1], 0),
     "one-row-of-20000": ("a.png", lambda: encoded(LINE), LINE / 255, 0),
     "cmyk-jpeg": ("a.jpg", lambda: encoded(kind="JPEG", mode="CMYK", quality=98), RGB, LOSSY),
     "palette-with-transparency": ("a.png", lambda: palette()[0], palette()[1], 0),
-    "half-transparent": ("a.png", lambda: encoded(HALF), RGB * 128 / 255 + 127 / 255, 1.01 / 255),
-    "all-transparent": ("a.png", lambda: encoded(np.dstack([PICTURE, 0 * GREY])), RGB * 0 + 1, 0),
     "grey-with-alpha": ("a.png", lambda: encoded(np.dstack([GREY, ALPHA])),
                         grey(np.where(ALPHA, GREY / 255, 1)), 0),
-    "one-bit": ("a.png", lambda: encoded(GREY > 99), grey(GREY > 99), 0),
     "animated-gif": ("a.gif", lambda: several("GIF"), RGB, 0.12),
-    "animated-webp": ("a.webp", lambda: several("WEBP", lossless=True), RGB, 0),
-    "animated-png": ("a.png", lambda: several("PNG"), RGB, 0),
     "tiff-of-three-pages": ("a.tif", lambda: several("TIFF"), RGB, 0),
     "tiff-that-goes-in-circles": ("a.tif", circular_tiff, RGB, 0),
-    "tiff-lzw": ("a.tiff", lambda: encoded(kind="TIFF", compression="tiff_lzw"), RGB, 0),
     "16-bit-rgb": ("a.png", lambda: png(depth=16, rows=png_rows(
         (PICTURE.astype("uint16") * 257).astype(">u2"))), RGB, 0),
     "progressive-jpeg-named-png": ("a.png", lambda: encoded(kind="JPEG", quality=98,
                                                             progressive=True), RGB, LOSSY),
-    "text-after-the-end": ("a.jpg", lambda: encoded(kind="JPEG", quality=98) + b"<html>" * 99,
-                           RGB, LOSSY),
-    "orientation-77": ("a.png", lambda: encoded(exif=camera_data(77)), RGB, 0),
     "garbage-as-exif": ("a.jpg", lambda: encoded(kind="JPEG", quality=98,
                                                  exif=b"Exif\0\0" + b"\xff\x00MM*" * 40),
                         RGB, LOSSY),
     "garbage-as-colour-profile": ("a.png", lambda: encoded(icc_profile=b"\xff" * 999), RGB, 0),
-    "name-with-quotes": (" it's \"so\" `x` $HOME;& {0} %s.png", encoded, RGB, 0),
     "name-not-latin": ("-rf дымка 霧 ضباب 🌫️ é.png", encoded, RGB, 0),
     "name-of-250-letters": ("a" * 246 + ".png", encoded, RGB, 0),
     # Values of more than 8 bits: which one is white?
     "16-bits": ("a.png", lambda: encoded(WIDE), grey(WIDE / 65535), 0),
-    "dark-16-bits": ("a.png", lambda: encoded(WIDE // 4), grey(WIDE // 4 / 65535), 0),
     "black-16-bits": ("a.png", lambda: encoded(WIDE * 0), grey(GREY * 0), 0),
     "12-bits-in-16": ("a.tif", lambda: tiff(GREY.astype("uint16") * 16),
                       grey(GREY / 255.9375), 0),
-    "8-bits-in-16": ("a.tif", lambda: tiff(GREY.astype("uint16")), grey(GREY / 255), 0),
-    "int32-to-255": ("a.tif", lambda: tiff(GREY.astype("int32")), grey(GREY / 255), 0),
     "int32-to-65535": ("a.tif", lambda: tiff(GREY.astype("int32") * 257), grey(GREY / 255), 0),
     "floats-to-255": ("a.tif", lambda: tiff(GREY.astype("float32")), grey(GREY / 255), 0),
     "floats-to-1": ("a.tif", lambda: tiff(GREY.astype("float32") / 255), grey(GREY / 255), 0),
-    "black": ("a.tif", lambda: tiff(GREY.astype("int32") * 0), grey(GREY * 0), 0),
     # As large as is allowed.
     "large-jpeg": ("a.jpg", lambda: flat("JPEG", 7200, 7200, progressive=True), FLAT, LOSSY),
-    "large-gif": ("a.gif", lambda: flat("GIF", 7200, 7200), FLAT, 0),
     "large-webp": ("a.webp", lambda: flat("WEBP", 5900, 5900, method=0), FLAT, LOSSY),
 }
 for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
-    for n in (3, 6):
-        GOOD[f"{kind}-turned-{n}"] = (
-            "a.png", lambda k=kind, n=n: encoded(turned(PICTURE, n), k, exif=camera_data(n)),
-            RGB, 0 if kind in ("PNG", "TIFF") else 2.5 * LOSSY)
+    GOOD[f"{kind}-turned"] = (
+        "a.png", lambda k=kind: encoded(turned(PICTURE, 6), k, exif=camera_data(6)),
+        RGB, 0 if kind in ("PNG", "TIFF") else 2.5 * LOSSY)
 GOOD["turned-by-xmp"] = "a.webp", lambda: encoded(turned(PICTURE, 6), "WEBP", xmp=XMP,
                                                  lossless=True), RGB, 0
 
@@ -173,47 +152,29 @@ def cut(part, *arguments, **options):
 # What cannot be used: name of the file, its content, a part of the sentence.
 BAD = {
     "zero-bytes": ("a.png", b"", NO_IMAGE),
-    "header-only": ("a.jpg", encoded(ROUGH, "JPEG")[:20], NO_IMAGE),
-    "wrong-magic": ("a.png", b"\0\0\0\0" + encoded()[4:], NO_IMAGE),
     "web-page": ("a.jpg", b"<!doctype html><title>404</title>", NO_IMAGE),
     "git-lfs-pointer": ("дымка \"霧\" it's.png", b"version https://git-lfs.github.com/spec/v1\noid",
                         NO_IMAGE),
-    "zip": ("a.png", b"PK\3\4" + bytes(99), NO_IMAGE),
-    "postscript": ("a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", NO_IMAGE),
-    "svg": ("a.png", b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", NO_IMAGE),
-    "random-bytes": ("a.png", np.random.default_rng(1).bytes(999), NO_IMAGE),
     "heic": ("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "save it as JPEG"),
     "heic-named-jpg": ("a.jpg", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(99), "as JPEG"),
     "truncated-jpeg": ("a.jpg", cut(0.5, ROUGH, "JPEG"), DAMAGED),
-    "truncated-progressive": ("a.jpg", cut(0.3, ROUGH, "JPEG", progressive=True), DAMAGED),
     "truncated-png": ("a.png", cut(0.5, ROUGH), DAMAGED),
-    "truncated-webp": ("a.webp", cut(0.5, ROUGH, "WEBP"), "remove it"),
     "truncated-avif": ("a.avif", cut(0.5, ROUGH, "AVIF"), "remove it"),
     "truncated-tiff": ("a.tif", cut(0.5, ROUGH, "TIFF"), "remove it"),
-    "truncated-gif": ("a.gif", cut(0.7, ROUGH, "GIF"), DAMAGED),
-    "truncated-bmp": ("a.bmp", cut(0.5, ROUGH, "BMP"), DAMAGED),
     "damaged-pixels": ("a.png", put(encoded(ROUGH), 6000, b"\xff" * 9), DAMAGED),
-    "wrong-checksum": ("a.png", put(encoded(), 29, b"oops"), "remove it"),
     "without-pixels": ("a.png", png(), DAMAGED),
-    "zero-wide": ("a.png", png(width=0, rows=png_rows(PICTURE)), "remove it"),
     "png-bomb": ("a.png", png(100_000, 100_000, rows=bytes(99)), TOO_LARGE),
-    "gif-bomb": ("a.gif", put(encoded(kind="GIF"), 6, b"\xff\xff\xff\xff"), TOO_LARGE),
     "tiff-bomb": ("a.tif", edited_tiff({256: 100_000, 257: 100_000})[0], TOO_LARGE),
     "a-little-too-large": ("a.jpg", flat("JPEG", 7300, 7300), TOO_LARGE),
     "webp-a-little-too-large": ("a.webp", flat("WEBP", 6000, 6000), TOO_LARGE),
     "text-bomb": ("a.png", png(rows=png_rows(PICTURE), before=chunk(
         b"zTXt", b"Comment\0\0" + zlib.compress(bytes(99_000_000)))), DAMAGED),
-    "profile-bomb": ("a.png", png(rows=png_rows(PICTURE), before=chunk(
-        b"iCCP", b"icc\0\0" + zlib.compress(bytes(99_000_000)))), DAMAGED),
     "12-bits-in-a-png": ("a.png", encoded(GREY.astype("uint16") * 16), WHITE),
     "12-bits-a-colour": ("a.png", png(depth=16, rows=png_rows(
         (PICTURE.astype("uint16") * 16).astype(">u2"))), "save it with 8"),
     "int32-to-a-million": ("a.tif", tiff(GREY.astype("int32") * 4000), WHITE),
-    "below-zero": ("a.tif", tiff(GREY.astype("int32") - 99), WHITE),
-    "floats-to-8": ("a.tif", tiff(GREY.astype("float32") / 32), WHITE),
     "floats-from-minus-1": ("a.tif", tiff(GREY.astype("float32") / 127.5 - 1), WHITE),
     "one-nan": ("a.tif", tiff(np.where(X == 3, np.nan, GREY / 255).astype("float32")), WHITE),
-    "infinite": ("a.tif", tiff(np.where(X == 3, np.inf, GREY / 255).astype("float32")), WHITE),
     "inverted": ("a.tif", encoded(WIDE, "TIFF", tiffinfo={262: 0}), WHITE),
 }
 
@@ -228,7 +189,6 @@ ODD = {
     "missing": (lambda path: None, "no such file"),
     "folder": (Path.mkdir, "no such file"),
     "link-to-itself": (lambda path: path.symlink_to(path), "no such file"),
-    "link-to-nothing": (lambda path: path.symlink_to("gone.png"), "no such file"),
     "link-to-endless-zeros": (lambda path: path.symlink_to("/dev/zero"), "no such file"),
     "named-pipe": (getattr(os, "mkfifo", None), "no such file"),
     "unreadable": (forbidden, "cannot be read (Permission denied)"),

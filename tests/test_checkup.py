@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from helpers import env
-from helpers.checkup import check_batch, diagnose, fine_structure, make_ill, output_spread
+from helpers.checkup import check_batch, diagnose, make_ill, output_spread
 from helpers.data import training_batches
 from helpers.models import patchgan, unet
 from helpers.pairs import find_pairs
@@ -29,15 +29,10 @@ def kinds(findings):
     return [finding.kind for finding in findings]
 
 
-def test_a_good_batch(batch):
-    assert check_batch(*batch) == []
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_good_batches_of_all_scenes(seed):
+def test_good_batches_of_all_scenes():
     """No false alarm in 100 pairs, thick haze and skies among them."""
     pairs = find_pairs(env.SAMPLE_DATA / "test") + find_pairs(env.SAMPLE_DATA / "train")
-    for hazy, clear in training_batches(pairs, 20, seed=seed).take(1):
+    for hazy, clear in training_batches(pairs, 20).take(5):
         assert kinds(check_batch(hazy, clear)) == []
 
 
@@ -87,13 +82,6 @@ def test_a_flat_pair_says_nothing():
     assert check_batch(flat, flat + 0.5) == []
 
 
-def test_fine_structure_outlives_haze(batch):
-    clear = (batch[1][0] + 1) / 2
-    hazy, other = 0.3 * clear + 0.6, (batch[1][1] + 1) / 2
-    assert np.corrcoef(fine_structure(clear).ravel(), fine_structure(hazy).ravel())[0, 1] > 0.95
-    assert np.corrcoef(fine_structure(clear).ravel(), fine_structure(other).ravel())[0, 1] < 0.25
-
-
 def test_output_spread():
     rng = np.random.default_rng(0)
     truths = [rng.random((40, 50 + i, 3)) for i in range(4)]
@@ -126,15 +114,12 @@ def history(steps=8, **changes):
     ("strong discriminator",
      {"discriminator": 0.08, "real_right": 1.0, "fake_right": 0.99, "adversarial": 2.5}),
     ("strong discriminator", {"discriminator": 0.4, "real_right": 0.98, "fake_right": 0.96}),
-    ("strong discriminator", {"discriminator": 0.3, "real_right": 0.98, "fake_right": 0.98}),
     ("losing discriminator", {"discriminator": 0.82, "real_right": 0.58, "fake_right": 0.04}),
-    ("losing discriminator", {"discriminator": 0.78, "real_right": 0.3, "fake_right": 0.5}),
     ("blind discriminator", {"discriminator": 0.8, "real_right": 0.98, "fake_right": 0.05}),
     ("undecided discriminator", {"discriminator": 0.69, "real_right": 0.52, "fake_right": 0.47}),
     ("range", {"l1": 41.0}),
     ("no progress", {"l1": lambda x: 0.4 - 0.02 * x}),
     ("gradient", {"g_gradient": 1e-5}),
-    ("gradient", {"g_gradient": 1e6}),
     ("past its best", {"psnr": lambda x: 14 + 20 * x * (1 - x)}),
     ("one picture for all", {"spread": 0.1}),
 ])
@@ -143,10 +128,6 @@ def test_diagnose(kind, changes):
     assert kind in kinds(found) and found[-1].kind == "limits"
     expected = set() if kind.endswith("discriminator") or kind == "range" else {"balanced"}
     assert set(kinds(found)) - {kind, "limits"} == expected, [str(f) for f in found]
-
-
-def test_a_healthy_run():
-    assert kinds(diagnose(history())) == ["balanced", "limits"]
 
 
 def test_a_run_without_an_adversary_or_scenes():
@@ -176,9 +157,8 @@ def test_the_shipped_runs_are_healthy(name):
     assert set(kinds(diagnose(json.loads(path.read_text())))) == healthy
 
 
-@pytest.mark.parametrize("right", [0.7, 0.85, 0.93])
-def test_a_contest_is_balanced_up_to_a_part_that_is_right(right):
-    changes = {"discriminator": 0.5, "real_right": right, "fake_right": right}
+def test_a_contest_is_balanced_up_to_a_part_that_is_right():
+    changes = {"discriminator": 0.5, "real_right": 0.93, "fake_right": 0.93}
     assert kinds(diagnose(history(**changes))) == ["balanced", "limits"]
 
 

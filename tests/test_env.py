@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import types
-import unicodedata
 from importlib import metadata
 
 import pytest
@@ -27,10 +26,10 @@ def problems(python=(3, 11, 4), **versions):
 
 
 @pytest.mark.parametrize("version, said", [
-    ("2.20", None), ("2.20.0", None), ("2.21.3", None), ("2.21.0rc1", None),
-    ("2.9.1", "is too old: pip install 'tensorflow<2.22,>=2.20'"), ("1.99", "is too old"),
-    ("2.22", "is newer than tested: if it fails, pip install 'tensorflow<2.22,>=2.20'"),
-    ("2.100", "is newer than tested"), (None, "is missing: pip install 'tensorflow<2.22,>=2.20'"),
+    ("2.20.0", None), ("2.21.0rc1", None),
+    ("2.9.1", "is too old: pip install 'tensorflow<2.22,>=2.20'"),
+    ("2.100", "is newer than tested: if it fails, pip install 'tensorflow<2.22,>=2.20'"),
+    (None, "is missing: pip install 'tensorflow<2.22,>=2.20'"),
 ])
 def test_versions(version, said):
     found = problems(jupyterlab="4.3", **({"tensorflow": version} if version else {}))
@@ -46,11 +45,9 @@ def test_jupyterlab_is_needed_except_in_colab(monkeypatch):
     assert problems(tensorflow="2.21") == []
 
 
-@pytest.mark.parametrize("python, ok", [
-    ((3, 10, 9), False), ((3, 11, 0), True), ((3, 13, 1), True)])
-def test_python_itself(python, ok):
-    found = problems(python, tensorflow="2.21", jupyterlab="4.3")
-    assert found == ([] if ok else ["Python 3.10 is too old: install 3.11 to 3.13."])
+def test_python_itself():
+    found = problems((3, 10, 9), tensorflow="2.21", jupyterlab="4.3")
+    assert found == ["Python 3.10 is too old: install 3.11 to 3.13."]
 
 
 def test_requirements_that_were_not_installed_along(tmp_path):
@@ -106,9 +103,8 @@ def test_settings_of_keras_are_named(tmp_path, variable, settings, said):
 
 
 @pytest.mark.parametrize("flags, expected", [
-    ("flags : fma avx512_bf16 amx_tile", True), ("flags : fma amx_bf16", True),
-    ("flags : fma avx512f xavx512_bf16x", False), (None, False),
-], ids=["avx512", "amx", "without", "no-cpuinfo"])
+    ("flags : fma avx512_bf16 amx_tile", True), ("flags : fma avx512f", False), (None, False),
+], ids=["avx512", "without", "no-cpuinfo"])
 def test_has_bfloat16(monkeypatch, flags, expected):
     def read_text(self):
         if flags is None:
@@ -122,9 +118,9 @@ def test_has_bfloat16(monkeypatch, flags, expected):
 @pytest.mark.parametrize("capability, bfloat16, expected", [
     (None, True, ("CPU with bfloat16", 16, "mixed_bfloat16")),
     (None, False, ("CPU", 16, "float32")),
-    ((7, 5), True, ("GPU", 64, "float32")), ((6, 1), False, ("GPU", 64, "float32")),
+    ((7, 5), True, ("GPU", 64, "float32")),
     ((8, 0), False, ("GPU with bfloat16", 64, "mixed_bfloat16")),
-], ids=["cpu-bfloat16", "cpu", "t4", "older", "a100"])
+], ids=["cpu-bfloat16", "cpu", "t4", "a100"])
 def test_profile(monkeypatch, capability, bfloat16, expected):
     tf = env.import_tensorflow()
     monkeypatch.setattr(env, "import_tensorflow", lambda: tf)
@@ -134,39 +130,15 @@ def test_profile(monkeypatch, capability, bfloat16, expected):
                         lambda gpu: {"compute_capability": capability})
     found = env.profile()
     assert (found.name, found.width, found.precision) == expected
+    monkeypatch.setenv("DEHAZE_STEPS", "40")
+    assert env.profile().steps == 40
+    for wrong in ("0", "-1", "many", "9" * 5000):
+        monkeypatch.setenv("DEHAZE_STEPS", wrong)
+        with pytest.raises(SystemExit, match=r"^DEHAZE_STEPS=\S+: set it to a number of steps"):
+            env.profile()
 
 
-def test_the_steps_of_a_t4_take_ten_minutes_at_most():
-    """Computed from the networks: a third of its peak, and what is left is for the rest.
-
-    A backward pass costs two forward passes. The discriminator judges real and fake, is trained on
-    both, judges the fake once more, and passes a gradient on to the image.
-    """
-    profile = env.PROFILES["GPU"]
-    assert (profile.width, profile.size) == (64, 256), "or these are others"
-    generator, discriminator = 6.05e9, 3.2e9  # multiplications of a forward pass
-    both = 2 * profile.batch * (3 * generator + (3 + 4 + 1) * discriminator)
-    alone = 2 * profile.batch * 3 * generator
-    assert 6 < profile.steps * (both + alone) / (8.1e12 / 3) / 60 < 8
-
-
-# Names and places.
-
-LONG, CJK = "x" * 248, "霧" * 80
-NAMES = ["test/0006", "test\\0006", "test-0006", LONG, LONG + "y", CJK, "Tower", "tower", "TOWER",
-         "caf\udce9", "café", unicodedata.normalize("NFD", "café"), "end.", "end", "end ", "CON",
-         "con", "nul", "NUL.txt", "com1", "", ".", "..", "a:b", "a*b", "-rf", "0.9", "§", "\n"]
-
-
-def test_safe_names():
-    safe = [env.safe_name(name) for name in NAMES]
-    assert len({name.casefold() for name in safe}) == len(NAMES), "each has one of its own"
-    for name in safe:
-        assert name.isascii() and 0 < len(name) < 80 and not set(name) & set('/\\:*?"<>|. \n')
-        assert name not in ("con", "nul", "com1")
-    assert [env.safe_name(name) for name in ("great-pyramid", "old_tower", "0006")] == [
-        "great-pyramid", "old_tower", "0006"], "a plain name stays"
-
+# Places.
 
 @pytest.mark.parametrize("value, expected", [
     (None, "project/runs"), ("", "project/runs"), ("mine", "project/mine"),
@@ -233,12 +205,11 @@ def test_setup_cell_prints_one_line_wherever_runs_go(setup_source, tmp_path, mon
     assert done.stderr == "", "TensorFlow's start-up lines are to be hidden"
 
 
-@pytest.mark.parametrize("below", ["", "notebooks/solutions"])
-def test_setup_cell_looks_above(setup_source, tmp_path, below):
+def test_setup_cell_looks_above(setup_source, tmp_path):
     (tmp_path / "helpers").mkdir()
     (tmp_path / "helpers" / "env.py").write_text("def setup():\n    print('a line')\n")
-    (tmp_path / below).mkdir(parents=True, exist_ok=True)
-    done = run_setup(setup_source, tmp_path / below)
+    (tmp_path / "notebooks" / "solutions").mkdir(parents=True)
+    done = run_setup(setup_source, tmp_path / "notebooks" / "solutions")
     assert done.stdout == f"a line\nroot {tmp_path}\n", done.stderr
 
 

@@ -88,8 +88,6 @@ def test_an_export_takes_the_place_of_an_export_alone(tmp_path, capfd):
     (mine / "holiday.jpg").write_text("precious")
     file.write_text("precious")
     (tmp_path / "mine" / "variables").mkdir(parents=True)  # called like a part of an export
-    (tmp_path / "link").symlink_to(empty)
-    assert export.save_saved_model(model, tmp_path / "link") == empty
     for place in (mine, file, tmp_path, tmp_path / "mine"):
         with pytest.raises(ValueError, match=f"{place}: holds other things") as error:
             export.save_saved_model(model, place)
@@ -97,6 +95,11 @@ def test_an_export_takes_the_place_of_an_export_alone(tmp_path, capfd):
     assert (mine / "holiday.jpg").read_text() == file.read_text() == "precious"
     with pytest.raises(RunError, match=f"{mine}: cannot be written"):
         export.save_litert(model, mine)
+    below = file / "model"
+    with pytest.raises(RunError, match=f"{below}: cannot be written"):
+        export.save_litert(model, below)
+    with pytest.raises(ValueError, match=f"{below}: cannot be made"):
+        export.save_saved_model(model, below)
     said = capfd.readouterr()
     assert said.err == said.out == ""
 

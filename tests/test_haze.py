@@ -15,14 +15,9 @@ def rng():
 
 NO_IMAGE = {
     "8 bits": (np.zeros((4, 5, 3), "uint8"), "uint8 is no image of floats"),
-    "booleans": (np.zeros((4, 5, 3), bool), "bool is no image of floats"),
     "0 to 255": (np.full((4, 5, 3), 255.0), "values from 255 to 255"),
-    "-1 to 1": (np.full((4, 5, 3), -1.0), "values from -1 to -1"),
     "NaN": (np.where(np.arange(60).reshape(4, 5, 3) == 7, np.nan, 0.5), "values with NaN"),
-    "infinite": (np.where(np.arange(60).reshape(4, 5, 3) == 7, np.inf, 0.5), "values with NaN or"),
     "grey": (np.zeros((4, 5)), r"\(4, 5\) is no RGB image"),
-    "grey with an axis": (np.zeros((4, 5, 1)), r"\(4, 5, 1\) is no RGB image"),
-    "alpha": (np.zeros((4, 5, 4)), r"\(4, 5, 4\) is no RGB image"),
     "a batch": (np.zeros((1, 4, 5, 3)), r"\(1, 4, 5, 3\) is no RGB image"),
     "empty": (np.zeros((0, 5, 3)), r"\(0, 5, 3\) is no RGB image"),
 }
@@ -50,14 +45,9 @@ def test_an_image_passes_as_float32():
 # The scattering model.
 
 
-def test_transmission_by_hand():
-    depth = np.array([[0.0, 1.0], [2.0, 5.0]])
-    expected = [[1, 0.5], [0.25, 2.0**-5]]
-    assert np.allclose(haze.transmission(depth, np.log(2)), expected, atol=1e-12)
-
-
-@pytest.mark.parametrize("t", [0, 0.25, 1])
-def test_add_haze_by_hand(t):
+def test_transmission_and_add_haze_by_hand():
+    t = float(haze.transmission(np.array([[2.0]]), np.log(2))[0, 0])
+    assert t == 0.25
     hazy = haze.add_haze(np.full((1, 1, 3), 0.2), np.full((1, 1), t), [1.0, 0.8, 0.6])
     assert hazy.dtype == np.float32
     assert np.allclose(hazy[0, 0], [0.2 * t + a * (1 - t) for a in (1.0, 0.8, 0.6)], atol=1e-7)
@@ -135,7 +125,7 @@ def test_resize_of_a_box_is_a_part_of_the_whole(rng):
     assert np.allclose(haze.resize(image, (40, 9), (1.25, 0, 3.5, 10)), whole[:, 5:14], atol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(64, 80), (61, 83), (9, 300)], ids=str)
+@pytest.mark.parametrize("shape", [(64, 80), (9, 300)], ids=str)
 def test_guided_upsample_of_what_is_even_or_like_the_guide(rng, shape):
     guide = rng.random(shape)
     small = tuple(max(n // 4, 1) for n in shape)
@@ -174,11 +164,10 @@ def test_dark_channel_prior_recovers_known_haze(rng):
     assert haze.dark_channel_prior(hazy, omega=0.7)[1].mean() > found_t.mean() + 0.05
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0], ids=["black", "grey", "white"])
-def test_dark_channel_prior_on_a_flat_image_is_finite(value):
-    dehazed, t, _ = haze.dark_channel_prior(np.full((20, 30, 3), value, "float32"))
-    assert np.isfinite(dehazed).all() and np.isfinite(t).all()
-    assert dehazed.shape == (20, 30, 3) and t.shape == (20, 30)
+def test_dark_channel_prior_on_a_flat_image_is_finite():
+    for value in (0.0, 0.5, 1.0):
+        dehazed, t, _ = haze.dark_channel_prior(np.full((20, 30, 3), value, "float32"))
+        assert np.isfinite(dehazed).all() and np.isfinite(t).all()
 
 
 def test_autocontrast_undoes_even_haze_and_clips_as_told(rng):

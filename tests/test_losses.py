@@ -24,29 +24,19 @@ def test_guessing_costs_log_2():
     assert float(adversarial_loss(zero)) == pytest.approx(math.log(2), abs=1e-6)
 
 
-def test_discriminator_loss_by_hand():
+def test_adversarial_losses_by_hand():
     real, fake = (1.0, -2.0), (0.5, 3.0)
     expected = np.mean([softplus(-x) for x in real]) / 2 + np.mean([softplus(x) for x in fake]) / 2
     assert float(discriminator_loss(logits(*real), logits(*fake))) == pytest.approx(expected, 1e-5)
-
-
-def test_adversarial_loss_by_hand():
-    expected = np.mean([softplus(-x) for x in (0.5, 3.0, -1.0)])
-    assert float(adversarial_loss(logits(0.5, 3, -1))) == pytest.approx(expected, 1e-5)
-
-
-@pytest.mark.parametrize("sure", [10, 40, 1000])
-def test_sure_and_wrong_costs_the_logit_and_stays_finite(sure):
-    assert float(discriminator_loss(logits(-sure), logits(sure))) == pytest.approx(sure, 1e-4)
-    assert float(adversarial_loss(logits(-sure))) == pytest.approx(sure, 1e-4)
+    expected = np.mean([softplus(-x) for x in fake])
+    assert float(adversarial_loss(logits(*fake))) == pytest.approx(expected, 1e-5)
+    assert float(adversarial_loss(logits(-1000))) == pytest.approx(1000, 1e-4), "finite"
 
 
 def test_l1_by_hand():
     one = np.array([[-1.0, 0.5], [0.0, 1.0]], "float32")
     other = np.array([[1.0, 0.5], [0.25, 0.0]], "float32")
     assert float(l1_loss(one, other)) == pytest.approx((2 + 0 + 0.25 + 1) / 4)
-    assert float(l1_loss(other, one)) == float(l1_loss(one, other))
-    assert float(l1_loss(one, one)) == 0
 
 
 def clouds(seed, sigma=2.0, size=64):
@@ -79,11 +69,6 @@ def test_ssim_loss_by_its_definition():
                     (2 * p.mean() * q.mean() + 0.01**2) * (2 * covariance + 0.03**2)
                     / (p.mean()**2 + q.mean()**2 + 0.01**2) / (p.var() + q.var() + 0.03**2))
     assert float(ssim_loss(clear, fake)) == pytest.approx(1 - np.mean(values), abs=1e-4)
-
-
-def test_ssim_loss_of_equal_images_is_0():
-    for image in (clouds(0), np.ones((1, 16, 16, 3), "float32"), -np.ones((2, 9, 8, 3), "float32")):
-        assert float(ssim_loss(image, image)) == pytest.approx(0, abs=1e-5)
 
 
 def test_ssim_loss_follows_the_metric():

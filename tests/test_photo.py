@@ -8,11 +8,11 @@ from datetime import datetime
 import ipywidgets
 import numpy as np
 import pytest
-from pictures import PICTURE, SRGB, camera_data, encoded
+from pictures import SRGB, camera_data, encoded
 from PIL import Image
 
 from helpers import env
-from helpers.images import ImageError, open_image, to_rgb
+from helpers.images import open_image, to_rgb
 from helpers.inference import dehaze
 from helpers.panels.photo import HINT, Photo, download_link, photo_panel, uploaded
 from helpers.weights import load_generator
@@ -38,24 +38,13 @@ def opened(photo, strength=1.0):
     return name, image
 
 
-@pytest.mark.parametrize("name, kind", [
-    ("my photo.jpg", "JPEG"), ("in/my photo.JFIF", "JPEG"), ("my photo.avif", "AVIF")])
-def test_a_file_comes_back_as_the_folder_command_would_write_it(generator, name, kind):
-    content = encoded(picture(), kind, icc_profile=SRGB, exif=camera_data(6))
-    told, image = opened(Photo(content, name, generator))
-    assert told == "my photo_dehazed" + name[-len(told) + 16:]
-    assert (image.format, image.size, image.mode) == (kind, (40, 60), "RGB")
+def test_a_file_comes_back_as_the_folder_command_would_write_it(generator):
+    content = encoded(picture(), "JPEG", icc_profile=SRGB, exif=camera_data(6))
+    told, image = opened(Photo(content, "in/my photo.JFIF", generator))
+    assert told == "my photo_dehazed.JFIF"
+    assert (image.format, image.size, image.mode) == ("JPEG", (40, 60), "RGB")
     expected = dehaze(generator, to_rgb(open_image(content)))
     assert np.abs(np.asarray(image) / 255 - expected).mean() < 0.02
-
-
-def test_of_a_phones_file_and_an_animation_the_first_picture_counts(generator):
-    others = [Image.fromarray(255 - PICTURE)]
-    for name, kind, back in (("a.jpg", "MPO", "JPEG"), ("a.gif", "GIF", "PNG")):
-        content = encoded(picture(), kind, save_all=True, append_images=others)
-        name, image = opened(Photo(content, name, generator), strength=0)
-        assert image.format == back and getattr(image, "n_frames", 1) == 1
-        assert np.abs(np.asarray(image.convert("RGB"), float) - np.asarray(picture())).mean() < 12
 
 
 def test_grey_stays_grey(generator):
@@ -131,8 +120,3 @@ def test_the_panel(generator, tmp_path):
     named.unlink()
     save.click()
     assert "other.png: no such file" in link.value
-
-
-def test_a_damaged_file_gets_a_sentence_with_its_name(generator):
-    with pytest.raises(ImageError, match=r"^holiday\.jpg: damaged .*\.$"):
-        Photo(encoded(picture(), "JPEG")[:700], "holiday.jpg", generator)

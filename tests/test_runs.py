@@ -5,9 +5,9 @@ import json
 import math
 import os
 import re
-import shutil
 import subprocess
 import sys
+import unicodedata
 from dataclasses import replace
 
 import keras
@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import tensorflow as tf
-from test_env import NAMES
 from test_training import SETTINGS, toy_networks, values
 
 from helpers import env, runs, weights
@@ -67,10 +66,9 @@ def test_open_run_starts_anew_after_a_finished_one(tmp_path):
     assert find_runs("tiny", tmp_path / "none") == []
 
 
-@pytest.mark.parametrize("change", [{"l1": 1.0}, {"seed": 1}, {"steps": 11}], ids=str)
-def test_other_settings_are_another_run(tmp_path, change):
+def test_other_settings_are_another_run(tmp_path):
     assert new_run(tmp_path).folder.name == "tiny-001"
-    assert new_run(tmp_path, replace(SETTINGS, **change)).folder.name == "tiny-002"
+    assert new_run(tmp_path, replace(SETTINGS, l1=1.0)).folder.name == "tiny-002"
     assert new_run(tmp_path).folder.name == "tiny-001", "and both can be continued"
 
 
@@ -84,13 +82,10 @@ def test_names_and_numbers_of_runs(tmp_path):
         "tiny-002", "tiny-010", "tiny-1000", "tiny-1001"]
 
 
-@pytest.mark.parametrize("content", [None, "", '{"name": "ti'], ids=["none", "empty", "cut"])
-def test_a_run_whose_settings_were_lost_is_left_alone(tmp_path, content):
+def test_a_run_whose_settings_were_lost_is_left_alone(tmp_path):
     run = new_run(tmp_path)
     run.save_checkpoint()
-    (run.folder / "settings.json").unlink()
-    if content is not None:
-        (run.folder / "settings.json").write_text(content)
+    (run.folder / "settings.json").write_text('{"name": "ti')
     before = files_in(tmp_path)
     assert new_run(tmp_path).folder.name == "tiny-002"
     assert {p: b for p, b in files_in(tmp_path).items() if "tiny-001" in str(p)} == before
@@ -111,29 +106,19 @@ def test_a_reader_writes_nothing(tmp_path):
 # One process to a folder.
 
 OTHER = """
-import sys
-from helpers import runs
-from helpers.weights import RunError
-try:
-    runs.lock(sys.argv[1])
-except RunError as error:
-    print(error)
-else:
-    print("locked", flush=True)
-    sys.stdin.read()
+import sys, filelock
+lock = filelock.FileLock(sys.argv[1] + "/lock")
+lock.acquire()
+print("locked", flush=True)
+sys.stdin.read()
 """
-
-
-def other_process(folder):
-    return subprocess.Popen([sys.executable, "-c", OTHER, str(folder)], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                            cwd=env.ROOT)
 
 
 def test_a_second_process_is_refused_and_a_dead_one_forgotten(tmp_path):
     folder = tmp_path / "tiny-001"
     folder.mkdir()
-    other = other_process(folder)
+    other = subprocess.Popen([sys.executable, "-c", OTHER, folder], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "locked\n"
     part, theirs = folder / ".1234.part", folder / "film.mp4.part"
     theirs.write_text("what a browser is loading")
@@ -149,7 +134,6 @@ def test_a_second_process_is_refused_and_a_dead_one_forgotten(tmp_path):
         assert theirs.exists(), "it is nobody's of ours"
         with new_run(folder=folder):
             pass  # the same process, after an interruption in a notebook
-    assert folder not in runs._locks
 
 
 # The data.
@@ -158,8 +142,8 @@ PAIRS = [Pair(env.ROOT / f"h{i}.png", env.ROOT / f"c{i}.png", str(i)) for i in r
 
 
 @pytest.mark.parametrize("pairs, scenes, said", [
-    (PAIRS[:3], (), "pairs 4 then and 3 now, names of pairs"),
-    (PAIRS[::-1], (), "names of pairs"),
+    (PAIRS[:3], (), "pairs 4 then and 3 now, digest of all names"),
+    (PAIRS[::-1], (), "digest of all names"),
     (PAIRS, [("mill", 0, 0)], "watched scenes 0 then and 1 now"),
 ])
 def test_a_run_goes_on_with_its_own_data_only(tmp_path, pairs, scenes, said):
@@ -174,8 +158,10 @@ def test_a_run_goes_on_with_its_own_data_only(tmp_path, pairs, scenes, said):
     assert new_run(tmp_path, data=fingerprint(moved)).folder == first.folder
     record_data(first.folder, other)
     assert new_run(folder=first.folder, data=other).step == 0
-    kept = json.loads((first.folder / "data.json").read_text())
-    assert [entry["after"] for entry in kept] == [[], ["checkpoint-000000"]]
+    path = first.folder / "data.json"
+    assert json.loads(path.read_text()) == [fingerprint(PAIRS), other]
+    path.write_text("[1]")
+    assert new_run(folder=first.folder, data=other).step == 0, "what is none is no obstacle"
 
 
 # Checkpoints.
@@ -215,14 +201,12 @@ def damage(path, kind):
         content = bytearray(path.read_bytes())
         content[-3] ^= 4
         path.write_bytes(content)
-    elif kind == "foreign":
-        safetensors.numpy.save_file({"weight": np.zeros(3, "float32")}, path)
     elif kind == "foreign-metadata":
         tensors = safetensors.numpy.load_file(path)
         safetensors.numpy.save_file(tensors, path, {"step": "three", "history": "[]"})
 
 
-@pytest.mark.parametrize("kind", ["cut", "one-bit", "foreign", "foreign-metadata"])
+@pytest.mark.parametrize("kind", ["cut", "one-bit", "foreign-metadata"])
 def test_a_damaged_checkpoint(tmp_path, kind, capsys):
     run = new_run(tmp_path)
     for step in (1, 2):
@@ -258,8 +242,7 @@ def test_a_checkpoint_of_another_network(tmp_path, change):
         assert all(map(np.array_equal, old, values(network))), "nothing was overwritten"
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.ENOENT])
-def test_a_disk_that_is_full_or_gone(tmp_path, monkeypatch, number):
+def test_a_disk_that_is_full(tmp_path, monkeypatch):
     """Half of the new file was written; the old ones are whole, and the run can be continued."""
     run = new_run(tmp_path)
     run.save_checkpoint()
@@ -267,12 +250,13 @@ def test_a_disk_that_is_full_or_gone(tmp_path, monkeypatch, number):
     def fail(self, content):
         with open(self, "wb") as file:
             file.write(content[:len(content) // 2])
-        raise OSError(number, os.strerror(number))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(weights.Path, "write_bytes", fail)
-    for write in (run.save_checkpoint, run.finish):
+    for write in (run.save_checkpoint, run.finish,
+                  lambda: run.record(2, {}, {"mill": SCENES[0][1]})):
         run.step += 1
-        with pytest.raises(RunError, match=rf"written \({os.strerror(number)}\); what was saved"):
+        with pytest.raises(RunError, match=r"written \(No space left on device\); what was saved"):
             write()
     monkeypatch.undo()
     assert new_run(tmp_path).step == 0 and not is_finished(run.folder)
@@ -290,25 +274,6 @@ def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         weights.write_whole(tmp_path / "a", "new")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
-
-
-@pytest.mark.parametrize("content", ["[1]", "null", "{", "7"])
-def test_a_list_of_names_that_is_none_is_made_anew(tmp_path, content):
-    run = new_run(tmp_path)
-    (run.folder / "frames" / "scenes.json").write_text(content)
-    run.record(1, {"l1": 0.5}, {"a/b": SCENES[0][1]})
-    assert list(load_frames(run.folder)) == ["a/b"]
-
-
-def test_a_folder_that_goes_away(tmp_path):
-    """As a drive that is pulled out: one sentence, wherever the run writes next."""
-    run = new_run(tmp_path)
-    run.record(1, {"l1": 0.5}, {"mill": SCENES[0][1]})
-    shutil.rmtree(run.folder)
-    for write in (run.save_checkpoint, lambda: run.record(2, {}, {"mill": SCENES[0][1]})):
-        with pytest.raises(RunError, match="cannot be written"):
-            write()
-    run.close()
 
 
 # What is watched. Even colours, which JPEG keeps.
@@ -360,7 +325,7 @@ def test_large_scenes_are_shrunk(tmp_path):
     large = np.linspace(0, 1, 3000 * 4000 * 3, dtype="float32").reshape(3000, 4000, 3)
     run, after, told = watched_run(tmp_path, scenes=[("large", large, large * 0.5)])
     after(1, {"l1": 0.5})
-    assert told[0].pictures[0].shape == (576, 768, 3)
+    assert told[0].pictures[0][1].shape == (576, 768, 3)
     assert told[0].history[0]["psnr"] == 100, "the truth itself, which would be infinite"
 
 
@@ -376,8 +341,8 @@ def test_time_left(tmp_path, monkeypatch):
         [], ["0.2 images/s", "1:06 left"], ["0.0 images/s", "7:30 left"]]
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf], ids=str)
-@pytest.mark.parametrize("step", [3, 5], ids=["between-reports", "at-a-report"])
+@pytest.mark.parametrize("bad, step", [(math.nan, 3), (-math.inf, 5)],
+                         ids=["between-reports", "at-a-report"])
 def test_a_diverged_run_stops(tmp_path, bad, step):
     """It names the loss and the files, and the last good weights are back."""
     run, after, told = watched_run(tmp_path, reports=2, pairs=PAIRS)
@@ -423,9 +388,15 @@ def test_a_process_that_does_not_write_only_watches_for_nan(tmp_path):
         after(2, {"l1": math.nan})
 
 
+NAMES = ["test/0006", "test\\0006", "x" * 248, "x" * 248 + "y", "霧" * 80, "Tower", "tower",
+         "caf\udce9", "café", unicodedata.normalize("NFD", "café"), "end.", "end", "end ", "CON",
+         "con", "", "..", "a:b", "a*b", "-rf", "0.9", "\n"]
+
+
 def test_frames_of_scenes_with_any_name(tmp_path):
     """As names of files and of TensorBoard's tags; and they come back as they were."""
     run = new_run(tmp_path)
+    (run.folder / "frames" / "scenes.json").write_text("[1]")  # what is none is made anew
     for i, name in enumerate(NAMES):
         grey = np.full((20, 30, 3), i / len(NAMES), "float32")
         run.record(7, {"l1": 0.5}, {name: grey}, {name: grey[..., 0]})
@@ -434,6 +405,9 @@ def test_frames_of_scenes_with_any_name(tmp_path):
         assert set(found) == set(NAMES)
         for i, name in enumerate(NAMES):
             assert abs(found[name][7].mean() - i / len(NAMES)) < 0.02, name
+    names = [path.stem for path in (run.folder / "frames").glob("*.jpg")]
+    assert len({name.casefold() for name in names}) == len(NAMES)
+    assert all(re.fullmatch("[0-9a-z_-]{1,70}", name) for name in names), "for every system"
     assert load_verdicts(tmp_path) == load_frames(tmp_path) == {}
 
 

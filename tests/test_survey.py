@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,10 +64,6 @@ def test_a_shift_is_found(scenes, moved, part):
         assert problem == ("one-sided", f"the same scene, but hazy lies {where} clear")
 
 
-def test_of_a_tiny_pair_nothing_is_said():
-    assert pair_problem(np.full((1, 1, 3), 0.5), np.full((1, 1, 3), 0.4)) is None
-
-
 # The report.
 
 
@@ -110,7 +105,7 @@ def test_each_kind_of_trouble(folder, capsys):
     assert "hazy images without a partner: 1 (lost_0.9_1.jpg)" in said
     assert "clear images without a partner: 1 (alone.jpg)" in said
     assert "hazy/IMG.heic: HEIC, which is not read; save it as JPEG" in said
-    assert "more/a.jpg: not in a folder of hazy or clear images." in said
+    assert "more/a.jpg: not in a folder of hazy or clear images with one" in said
     assert "read: 6 of 8 pairs" in said and str(folder) not in said
 
 
@@ -163,10 +158,7 @@ def test_what_cannot_be_split(folder, capsys):
     (["{folder}/gone"], "gone: no such folder; check the path."),
     (["{folder}", "--checked", "0"], "--checked 0: give 1 or more."),
     (["{folder}", "--sheet", "sheet"], "--sheet sheet: end the name with .jpg, .png or .webp."),
-    (["{folder}", "--sheet", "{folder}/gone/a.png"], "a.png: no such folder; make it first."),
     (["{folder}", "--sheet", "{folder}/.notes.png"], ".notes.png: a file of the data set; name"),
-    (["a" * 300], f"{'a' * 300}: File name too long; name another one."),
-    ([""], "an argument is empty; check the variable that it came from."),
     (["{folder}"], "no pairs in it; name the folder that holds hazy and clear images"),
 ])
 def test_wrong_arguments(tmp_path, capsys, monkeypatch, arguments, problem):
@@ -190,17 +182,3 @@ def test_command_line(folder, tmp_path):
     assert "\\xd7320 (" in done.stdout, "what a poor terminal lacks is escaped"
     with Image.open(folder / "sheet.png") as sheet:
         assert sheet.width > 900 and sheet.height > 600
-
-
-def test_a_sheet_is_whole_or_the_old_one(folder, tmp_path_factory, capsys, monkeypatch):
-    sheet = tmp_path_factory.mktemp("sheet") / "sheet.png"
-    sheet.write_text("the old one")
-
-    def full(path, content):
-        path.open("wb").write(content[:9])
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    assert survey.main([str(folder), "--sheet", str(sheet)]) == 2
-    assert capsys.readouterr().err.startswith(f"{sheet}: cannot be written (No space left")
-    assert [path.read_text() for path in sheet.parent.iterdir()] == ["the old one"]

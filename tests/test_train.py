@@ -165,11 +165,11 @@ def test_a_file_that_becomes_unreadable_and_is_removed(capsys, folder, tmp_path)
     bad.write_bytes(content[:100])
     options = [*TINY[:4], "--steps", "6", "--reports", "6", *TINY[8:], "--validation",
                data / "validation"]
-    said = run(capsys, data / "train", out, *options, status=1)
+    said = run(capsys, data / "train", out, *options, status=2)
     assert said.err.startswith(str(bad))
     bad.unlink()
     (data / "train" / "clear" / "2.png").unlink()
-    said = run(capsys, data / "train", out, *options, "--resume", status=1)
+    said = run(capsys, data / "train", out, *options, "--resume", status=2)
     assert "trained on other data so far (pairs 4 then and 3 now, " in said.err
     assert "--data-changed" in said.err
     run(capsys, data / "train", out, *options, "--resume", "--data-changed")
@@ -188,7 +188,7 @@ def test_an_interrupted_run_can_be_continued(capsys, folder, tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(training, "train", interrupt)
         said = run(capsys, folder / "train", tmp_path / "run", *TINY, status=130)
-    assert said.err == "interrupted; --resume continues from the last checkpoint.\n"
+    assert said.err.startswith("interrupted; what is written is whole")
     said = run(capsys, folder / "train", tmp_path / "run", *TINY, status=2)
     assert said.err.endswith("holds a run; add --resume to continue it, or name another one.\n")
     said = run(capsys, folder / "train", tmp_path / "run", *TINY, "--resume", "--seed", 1, status=2)
@@ -200,7 +200,6 @@ def test_an_interrupted_run_can_be_continued(capsys, folder, tmp_path, monkeypat
     (["--seed", "-1"], "seed -1: it must be"), (["--reports", "0"], "reports 0: it must be"),
     (["--validation", "nowhere"], "nowhere: no such folder; check the path."),
     (["--validation", "a" * 300], f"{'a' * 300}: File name too long; name another one."),
-    (["--validation", ""], "an argument is empty; check the variable that it came from."),
     (["--width", "9" * 99], f"width {'9' * 99}: it must be less than 2**31."),
 ], ids=lambda x: x[0] if isinstance(x, list) else "")
 def test_wrong_options(capsys, folder, tmp_path, options, sentence):
@@ -212,7 +211,7 @@ def test_data_without_pairs(capsys, tmp_path):
     said = run(capsys, tmp_path / "none", tmp_path / "run", status=2)
     assert said.err == f"{tmp_path / 'none'}: no such folder; check the path.\n"
     (tmp_path / "hazy").mkdir()
-    said = run(capsys, tmp_path, tmp_path / "run", status=1)
+    said = run(capsys, tmp_path, tmp_path / "run", status=2)
     assert said.err.startswith(f"{tmp_path}") and not (tmp_path / "run").exists()
 
 
@@ -223,20 +222,18 @@ def test_a_folder_of_other_things_is_left_alone(capsys, folder, tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
-@pytest.mark.parametrize("place, status", [("file", 2), ("file/run", 1)])
-def test_a_run_that_cannot_be_written(capsys, folder, tmp_path, place, status):
+def test_a_run_that_cannot_be_written(capsys, folder, tmp_path):
     (tmp_path / "file").write_text("")
-    said = run(capsys, folder / "train", tmp_path / place, *TINY, status=status)
-    assert said.err.startswith(str(tmp_path / place)) and "folder for the run.\n" in said.err
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        said = run(capsys, folder / "train", place, *TINY, status=2)
+        assert said.err.startswith(str(place)) and "folder for the run.\n" in said.err
 
 
 WORKERS = {"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}}
 
 
 @pytest.mark.parametrize("config", [
-    None, "", "{", "[]", "{}", json.dumps(WORKERS),
-    json.dumps(WORKERS | {"task": {"type": "worker", "index": 2}}),
-    json.dumps(WORKERS | {"task": {"type": "chef", "index": 0}}),
+    None, "[]", json.dumps(WORKERS | {"task": {"type": "worker", "index": 2}}),
     json.dumps({"cluster": {"worker": ["localhost"]}, "task": {"type": "worker", "index": 0}}),
 ])
 def test_workers_need_to_know_each_other(capsys, folder, tmp_path, monkeypatch, config):

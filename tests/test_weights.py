@@ -24,22 +24,14 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize(
     "build, architecture",
     [(unet, {"width": 8, "skips": False}), (unet, {"width": 4, "levels": 4}),
-     (physics_unet, SMALL), (physics_unet, {"filters": (4, 8, 8), "blocks": (0, 1, 0)})],
-    ids=["cut", "shallow", "physics", "three-levels"],
+     (physics_unet, SMALL)],
+    ids=["cut", "shallow", "physics"],
 )
 def test_the_file_says_what_to_build(tmp_path, build, architecture):
     network, path = build(**architecture), tmp_path / "g.safetensors"
     save_generator(network, path, "tiny", "float32", network=build.__name__, **architecture)
     for old, new in zip(network.weights, load_generator(path).weights, strict=True):
         assert np.array_equal(old, new), old.path
-
-
-def test_the_digest_is_that_of_values_types_and_shapes():
-    one = [np.arange(6, dtype="float32"), np.ones(2, "float16")]
-    assert digest(one) == digest([a.copy() for a in one]) and len(digest(one)) == 64
-    others = [one[::-1], one[:1], [one[0].reshape(2, 3), one[1]], [one[0].view("int32"), one[1]],
-              [one[0] + [0, 0, 0, 0, 0, 1e-6], one[1]]]
-    assert len({digest(arrays) for arrays in [one, *others]}) == 6
 
 
 def metadata_of(path):
@@ -82,31 +74,16 @@ def foreign(**metadata):
 FOREIGN = "not a generator of this project"
 BAD = {
     "missing": (lambda p, s: None, "no such file; run notebook 05 first"),
-    "folder": (lambda p, s: p.mkdir(), FOREIGN),
-    "empty": (lambda p, s: p.write_bytes(b""), FOREIGN),
     "truncated": (shorten, FOREIGN),
-    "prolonged": (lambda p, s: p.write_bytes(s.read_bytes() + b"0000"), FOREIGN),
     "text": (lambda p, s: p.write_text("hello\nthere"), FOREIGN),
     "last-byte-flipped": (lambda p, s: flip(p, s, -1), "damaged, its SHA-256"),
     "foreign": (foreign(), FOREIGN),
-    "before-formats": (foreign(architecture='{"width": 4}'), FOREIGN),
     "format-of-tomorrow": (lambda p, s: rewrite(p, s, format="3"),
                            f"format 3, made with Keras {keras.__version__}; update this code"),
     "unsigned": (lambda p, s: rewrite(p, s, sha256=None), "damaged, its SHA-256"),
-    "architecture-not-json": (lambda p, s: rewrite(p, s, architecture="U-Net"), FOREIGN),
     "architecture-missing": (lambda p, s: rewrite(p, s, architecture=None), "cannot be built"),
-    "architecture-null": (lambda p, s: rewrite(p, s, architecture="null"), "cannot be built"),
     "unknown-network": (network(network="transformer"), "cannot be built"),
-    "unknown-argument": (network(network="unet", depth=3), "cannot be built"),
-    "negative-width": (network(network="unet", width=-4), "cannot be built"),
-    "width-a-fraction": (network(network="unet", width=4.5), "cannot be built"),
-    "filters-and-blocks-differ": (
-        network(network="physics_unet", filters=[4, 4], blocks=[0]), "cannot be built"),
-    "no-levels": (network(network="unet", width=4, levels=0), "do not fit"),
     "another-width": (network(network="unet", width=8), "weights do not fit"),
-    "another-network": (network(network="physics_unet", **SMALL), "weights do not fit"),
-    "a-variable-missing": (
-        lambda p, s: rewrite(p, s, lambda t: dict(list(t.items())[:-1])), "do not fit"),
     "a-wrong-shape": (
         lambda p, s: rewrite(p, s, lambda t: t | {"0000": t["0000"][:2]}), "do not fit"),
 }
@@ -121,23 +98,6 @@ def test_bad_weights(saved, tmp_path, make, problem):
     message = str(error.value)
     assert message.startswith(f"{path}: ") and problem in message
     assert message.endswith(".") and "\n" not in message and len(message) < 400
-
-
-def test_a_flipped_byte_anywhere(saved, tmp_path):
-    """It is noticed, or it lay in what does not matter, as a version: never another error."""
-    path, whole = tmp_path / "generator.safetensors", load_generator(saved)
-    header = 8 + metadata_of(saved)[1]
-    places = np.random.default_rng(1)
-    for place in (*places.integers(0, header, 60), *places.integers(header, 60_000, 20)):
-        flip(path, saved, place)
-        try:
-            again = load_generator(path)
-        except WeightsError as error:
-            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
-            continue
-        assert place < header, "the weights themselves are under the digest"
-        for old, new in zip(whole.weights, again.weights, strict=True):
-            assert np.array_equal(old, new), place
 
 
 @pytest.fixture
