@@ -174,7 +174,7 @@ class HowHard:
     ``trained`` is the (lowest, highest) β of training. Notebook 07.
     """
 
-    BETAS = (0, 0.25, 0.5, 1, 2, 4)  # where the methods' curves are measured
+    BETAS = (0, 0.25, 0.5, 1, 1.5, 2, 4)  # where the methods' curves are measured
     FINE = tuple(np.linspace(0, 2, 13) ** 2)  # the hazy image's, which is steep at first
     LIMITS = (5, 40)  # of the chart, in dB
 
