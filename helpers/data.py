@@ -144,6 +144,20 @@ def keep(read, memory):
     return read_once
 
 
+def places(count, batch, seed, start=0, shard=(1, 0)):
+    """Endless data set of (position, i): pair number i of ``count`` stands at this position.
+
+    It begins with the first position of batch number ``start``; ``shard`` as in
+    :func:`training_batches`. Notebook 02.
+    """
+    epoch, skipped = divmod(start * batch, count)
+    order = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(
+        lambda epoch: tf.data.Dataset.from_tensor_slices(epoch_order(count, seed, epoch))
+    ).skip(skipped)
+    positions = tf.data.Dataset.range(start * batch, tf.int64.max)
+    return tf.data.Dataset.zip((positions, order)).batch(batch).shard(*shard).unbatch()
+
+
 def training_batches(pairs, batch, size=256, seed=0, start=0, shard=(1, 0), memory=500_000_000):
     """Endless ``tf.data.Dataset`` of (hazy, clear), each float32 (batch, size, size, 3) in [-1, 1].
 
@@ -167,14 +181,9 @@ def training_batches(pairs, batch, size=256, seed=0, start=0, shard=(1, 0), memo
         hazy, clear = (tf.ensure_shape(x, (None, None, 3)) for x in (hazy, clear))
         return paired_jitter(hazy, clear, tf.stack([seed, position]), size)
 
-    epoch, place = divmod(start * batch, len(pairs))
-    order = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(
-        lambda epoch: tf.data.Dataset.from_tensor_slices(epoch_order(len(pairs), seed, epoch))
-    ).skip(place)  # which pair stands where
-    positions = tf.data.Dataset.range(start * batch, tf.int64.max)
-    places = tf.data.Dataset.zip((positions, order)).batch(batch).shard(*shard).unbatch()
     batches = (
-        places.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+        places(len(pairs), batch, seed, start, shard)
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch, drop_remainder=True)
         .map(lambda hazy, clear: (normalise(hazy / 255), normalise(clear / 255)))
         .prefetch(tf.data.AUTOTUNE)
