@@ -13,6 +13,7 @@ from helpers.pairs import find_pairs, is_held, one_per_scene, report, split_by_s
 # What needs TensorFlow is imported late: that takes seconds, and a wrong option needs none of it.
 
 RUN = {"frames", "lock", "logs"}  # what a run makes before its settings.json
+WORKERS = '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
 EPILOGUE = ("Exit status: 0 done, 2 the run stopped or could not begin, 130 interrupted. With "
             "--resume it goes on from the last checkpoint.")
 
@@ -64,19 +65,6 @@ def problem_with(options):
         return f"{options.out}: holds other things than a run; name a new folder."
     if options.reports is not None and options.reports < 1:
         return f"reports {options.reports}: it must be at least 1."
-    return cluster_problem() if options.strategy == "multiworker" else None
-
-
-def cluster_problem():
-    """A sentence on what is wrong with TF_CONFIG, or None."""
-    example = ('{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}, '
-               "with an index of its own in each process")
-    try:
-        config = json.loads(os.environ["TF_CONFIG"])
-        task = config["task"]
-        config["cluster"][task["type"]][int(task["index"])].rsplit(":", 1)[1]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        return f"--strategy multiworker: TF_CONFIG ({error!r}) must say who takes part: {example}."
     return None
 
 
@@ -98,7 +86,12 @@ def strategy_of(options):
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     if options.strategy == "multiworker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        try:
+            json.loads(os.environ["TF_CONFIG"])["task"]  # without it, each would train alone
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except Exception as error:  # TensorFlow answers what is wrong in many ways
+            raise env.Told(f"--strategy multiworker: TF_CONFIG ({error!r:.99}) must say who takes "
+                           f"part: {WORKERS}, with an index of its own in each process.") from None
     if options.strategy == "mirrored":
         if tf.config.list_physical_devices("GPU"):
             return tf.distribute.MirroredStrategy()

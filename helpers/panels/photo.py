@@ -116,6 +116,11 @@ def file_chooser(take):
     return w.Box([upload, path], layout=ROW)
 
 
+def tell(where, text):
+    """Show ``text``, which is HTML, in a widget, in the typeface of the numbers."""
+    where.value = f"<div style='{TEXT}'>{text}</div>"
+
+
 def photo_panel(generator, paths):
     """Panel for photographs: those of ``paths``, and what the reader uploads or names.
 
@@ -128,9 +133,6 @@ def photo_panel(generator, paths):
     save = w.Button(description="Make the file", layout={"width": "210px"})
     said, link = (w.HTML(layout={"min_height": "30px", "margin": "2px 2px 2px 12px"})
                   for _ in range(2))
-
-    def tell(where, text):
-        where.value = f"<div style='{TEXT}'>{text}</div>"
 
     def add(source, name):
         tell(said, "The network looks at it …")
@@ -155,8 +157,6 @@ def photo_panel(generator, paths):
     save.on_click(make)
     for control in (photo, strength):  # the link would be that of another picture
         control.observe(lambda _change: tell(link, ""), "value")
-    view = panel(
-        lambda photo, strength, wipe: photos[photo](strength, wipe),
-        photo=photo, strength=strength, wipe=slider("wipe", 0.5, 0, 1, 0.01),
-    )
+    view = panel(lambda photo, strength, wipe: photos[photo](strength, wipe),
+                 photo=photo, strength=strength, wipe=slider("wipe", 0.5, 0, 1, 0.01))
     return w.VBox([file_chooser(add), said, view, w.Box([save, link], layout=ROW)])

@@ -5,6 +5,7 @@ computed by the other modules of this folder. Used in notebooks 00, 02, 07 and 0
 """
 
 import io
+from functools import lru_cache
 
 import ipywidgets as w
 from PIL import Image
@@ -12,6 +13,7 @@ from PIL import Image
 from helpers.viz import to_bytes
 
 LABEL, CONTROL = {"description_width": "90px"}, {"width": "390px"}
+ROW = {"flex_flow": "row wrap", "overflow": "visible"}
 # JupyterLab's own colours and typeface, so that its dark theme stays legible; Colab has neither.
 TEXT = ("font:13px/1.5 var(--jp-ui-font-family,sans-serif);"
         "color:var(--jp-content-font-color1,inherit)")
@@ -61,38 +63,18 @@ def panel(render, **controls):
     that going back is instant. A picture has its own size, or the width that there is; the room
     for it never shrinks, so nothing below jumps.
     """
-    picture, chart = (w.Image(format=kind, layout={"max_width": "100%", "margin": "0"})
-                      for kind in ("jpeg", "png"))
-    chart.add_class("panel-chart")
-    room = w.VBox([picture], layout={"max_width": "100%", "overflow": "visible",
-                                     "align_items": "flex-start"})
-    numbers = w.HTML(layout={"flex": "1 0 200px", "margin": "0 0 0 12px", "overflow": "visible"})
-    reset = w.Button(description="Reset", layout={"width": "100px", "margin": "2px 2px 2px 94px"})
+    shown = _Shown()
     start = {name: control.value for name, control in controls.items()}
-    seen, tallest = {}, 0
 
-    def rendered(values):
-        image, text, *charts = render(**values)
+    @lru_cache(200)
+    def rendered(*values):
+        image, text, *charts = render(**dict(zip(controls, values, strict=True)))
         height = image.shape[0] + sum(part.shape[0] for part in charts)
         return (to_bytes(image), f"<div style='{TEXT}'>{text}</div>",
                 [chart_bytes(part) for part in charts], (height, image.shape[1]))
 
     def update(_change=None):
-        nonlocal tallest
-        values = {name: control.value for name, control in controls.items()}
-        key = tuple(values.values())
-        if key not in seen:
-            if len(seen) > 200:
-                seen.clear()
-            seen[key] = rendered(values)
-        picture.value, numbers.value, charts, (height, width) = seen[key]
-        if charts:
-            chart.value, = charts
-            if len(room.children) == 1:
-                room.children = [picture, chart, w.HTML(CHART_STYLE, layout={"display": "none"})]
-        if width <= 640 and height > tallest:
-            tallest = height
-            room.layout.min_height = f"{tallest}px"
+        shown.update(*rendered(*(control.value for control in controls.values())))
 
     def back(_button):
         for name, control in controls.items():  # unobserved: what lies between is not rendered
@@ -101,12 +83,38 @@ def panel(render, **controls):
             control.observe(update, "value")
         update()
 
+    reset = w.Button(description="Reset", layout={"width": "100px", "margin": "2px 2px 2px 94px"})
     reset.on_click(back)
     for control in controls.values():
         control.observe(update, "value")
     update()
-    rows = {"flex_flow": "row wrap", "overflow": "visible"}
-    return w.VBox([
-        w.Box([*controls.values(), reset], layout={**rows, "max_width": "880px"}),
-        w.Box([room, numbers], layout={**rows, "align_items": "flex-start"}),
-    ])
+    above = w.Box([*controls.values(), reset], layout={**ROW, "max_width": "880px"})
+    below = w.Box([shown.room, shown.numbers], layout={**ROW, "align_items": "flex-start"})
+    return w.VBox([above, below])
+
+
+class _Shown:
+    """What a panel shows below its controls: a picture, perhaps a chart, and numbers."""
+
+    def __init__(self):
+        self.picture, self.chart = (
+            w.Image(format=kind, layout={"max_width": "100%", "margin": "0"})
+            for kind in ("jpeg", "png"))
+        self.chart.add_class("panel-chart")
+        self.room = w.VBox([self.picture], layout={
+            "max_width": "100%", "overflow": "visible", "align_items": "flex-start"})
+        self.numbers = w.HTML(layout={"flex": "1 0 200px", "margin": "0 0 0 12px",
+                                      "overflow": "visible"})
+        self.tallest = 0
+
+    def update(self, picture, numbers, charts, size):
+        self.picture.value, self.numbers.value = picture, numbers
+        if charts:
+            self.chart.value, = charts
+            if len(self.room.children) == 1:
+                style = w.HTML(CHART_STYLE, layout={"display": "none"})
+                self.room.children = [self.picture, self.chart, style]
+        height, width = size
+        if width <= 640 and height > self.tallest:
+            self.tallest = height
+            self.room.layout.min_height = f"{height}px"

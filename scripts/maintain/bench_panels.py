@@ -1,21 +1,17 @@
 """Measures the panels in a real browser: from a slider's input to new pixels (make bench does it).
 
-    python scripts/maintain/bench_panels.py               every slider of notebooks 00, 02, 07, 08
-    python scripts/maintain/bench_panels.py 04            those of one notebook
+    python scripts/maintain/bench_panels.py       every slider of the notebooks that have some
+    python scripts/maintain/bench_panels.py 07    those of one notebook
 
 JupyterLab opens a notebook of the panels' cells alone in Chromium (see lab_browser). Every slider
 is moved by its arrow keys, to values that it has not had until its range ends, and the time between
 the key and the picture's load event is taken in the page itself. Median and slowest of the presses
-count, without the first. Prints a Markdown table and writes build/bench_panels.json.
+count, without the first. Prints a Markdown table.
 """
 
 import argparse
-import json
-import os
-import platform
 import sys
 import tempfile
-from importlib import metadata
 from pathlib import Path
 from statistics import median
 
@@ -64,7 +60,7 @@ def measure(page, cells, notebook, presses):
         for n in range(handles.count()):
             times = times_of(page, handles.nth(n), image, presses)
             rows.append({"notebook": notebook, "panel": cell, "control": label_of(handles.nth(n)),
-                         "times_ms": [round(t, 1) for t in times]})
+                         "times_ms": times})
             panel.get_by_role("button", name="Reset").click()
             page.wait_for_timeout(500)
     return rows
@@ -88,13 +84,6 @@ def table(rows):
     return "\n".join(lines)
 
 
-def versions(browser):
-    """What was measured with: {name: version}."""
-    packages = ("jupyterlab", "ipywidgets", "tensorflow", "numpy")
-    return {"python": platform.python_version(), "chromium": browser.version,
-            **{name: metadata.version(name) for name in packages}}
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", default=["00", "01", "03", "07", "08"],
@@ -116,13 +105,7 @@ def main(arguments=None):
                 lab_browser.open_and_run(page, address, f"panels-{path.stem}")
                 rows += measure(page, cells, path.stem, options.presses)
                 page.close()
-        used = versions(browser)
     print(table(rows))
-    print("\n" + ", ".join(f"{name} {version}" for name, version in used.items()))
-    result = {"cores": os.cpu_count(), "versions": used, "rows": rows}
-    target = ROOT / "build" / "bench_panels.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

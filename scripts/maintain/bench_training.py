@@ -4,29 +4,19 @@
     python scripts/maintain/bench_training.py --quick    tiny networks, once, to see that it works
 
 Ours is the step of notebook 05: alternating updates, an average of the weights, the precision that
-suits the machine. The classic one updates both networks from one forward pass, in float32. It is
-measured twice: with oneDNN's kernels as `helpers` switches them on, and with TensorFlow as it comes
-(which leaves them off on CPUs without AVX-512). All have the same networks, batches and input
-pipeline.
-
-Each step lives in a process of its own, with its own TensorFlow; they take turns, one at a time,
-and medians count. Prints a Markdown table.
+suits the machine. The classic one updates both networks from one forward pass, in float32. Both
+have the same networks, batches and input pipeline; they take turns, and medians count. Prints a
+Markdown table.
 """
 
 import argparse
-import json
-import os
-import platform
-import subprocess
-import sys
 import time
-from importlib import metadata
 from statistics import median
 
 from helpers import env
 
 QUICK, CASES = [(4, 1)], [(64, 1), (16, 4)]  # (width, batch): the paper's, and notebook 05's
-OURS, BASE, PLAIN = "ours", "classic", "classic, TensorFlow as it comes"
+OURS, BASE = "ours", "classic"
 
 
 def classic_step(generator, discriminator):
@@ -70,60 +60,22 @@ def build_step(name, width, batch):
     return compile_step(pix2pix_step, networks, optimizers, settings, tf.distribute.get_strategy())
 
 
-def serve(name, width, batch):
-    """What a child process does: reads numbers of steps from stdin, and answers in seconds."""
-    if name == PLAIN:
-        del os.environ["TF_ENABLE_ONEDNN_OPTS"]  # which `helpers` has set
-    env.import_tensorflow()
+def measure(width, batch, turns, steps):
+    """{name of a step: median seconds}; they take turns, ``steps`` steps a turn."""
     from helpers.data import training_batches
     from helpers.pairs import find_pairs
 
-    step = build_step(name, width, batch)
     batches = iter(training_batches(find_pairs(env.SAMPLE_DATA / "train"), batch))
-
-    def seconds():
-        start = time.perf_counter()
-        for value in step(*next(batches)).values():
-            float(value)
-        return time.perf_counter() - start
-
-    for _ in range(2):  # compiles
-        seconds()
-    for line in sys.stdin:
-        print(json.dumps([seconds() for _ in range(int(line))]), flush=True)
-
-
-class Child:
-    """A process that holds one step."""
-
-    def __init__(self, name, width, batch):
-        command = [sys.executable, __file__, "--serve", name, str(width), str(batch)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)
-
-    def take(self, steps):
-        print(steps, file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"The process of this measurement ended with {self.process.wait()}.")
-        return json.loads(line)
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def measure(width, batch, turns, steps):
-    """{name of a step: median seconds}; all take turns, ``steps`` steps a turn."""
-    children = {name: Child(name, width, batch) for name in (OURS, BASE, PLAIN)}
-    times = {name: [] for name in children}
-    try:
-        for _ in range(turns):
-            for name, child in children.items():
-                times[name] += child.take(steps)
-    finally:
-        for child in children.values():
-            child.close()
+    made = {name: build_step(name, width, batch) for name in (OURS, BASE)}
+    times = {name: [] for name in made}
+    for turn in range(1 + turns):
+        for name, step in made.items():
+            for _ in range(steps):
+                start = time.perf_counter()
+                for value in step(*next(batches)).values():
+                    float(value)
+                if turn:  # the first one compiles
+                    times[name].append(time.perf_counter() - start)
     return {name: median(taken) for name, taken in times.items()}
 
 
@@ -131,11 +83,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=7, help="how often each step is measured")
     parser.add_argument("--quick", action="store_true", help="tiny networks, once")
-    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)  # this script's own processes
     options = parser.parse_args()
-    if options.serve:
-        name, width, batch = options.serve
-        return serve(name, int(width), int(batch))
+    env.import_tensorflow()
     print("| width, batch | step | ms a step | images/s | ratio |\n|---|---|--:|--:|--:|")
     for width, batch in QUICK if options.quick else CASES:
         turns, steps = (1, 1) if options.quick else (options.turns, 3 if width == 64 else 6)
@@ -143,9 +92,7 @@ def main():
         for name, taken in seconds.items():
             print(f"| {width}, {batch} | {name} | {1000 * taken:.0f} | {batch / taken:.2f} | "
                   f"{seconds[BASE] / taken:.2f} |", flush=True)
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras"))
-    print(f"\nOurs in {env.profile().precision}; {os.cpu_count()} cores, Python "
-          f"{platform.python_version()}, {versions}. The ratio is to the classic step.")
+    print(f"\nOurs in {env.profile().precision}. The ratio is to the classic step.")
 
 
 if __name__ == "__main__":

@@ -231,12 +231,30 @@ def slanted(anchors, x, y):
     return 1 / np.clip(inverse, 1 / anchors[:, 2].max(), 1 / anchors[:, 2].min())
 
 
+def part_of(layer, image, sky):
+    """Part of a layer of the sketch in each pixel, 0..1; ``sky`` is that of the sky."""
+    shape, band = sky.shape, layer.get("band", 0.012) * sky.shape[1]
+    shapely = inside(shape, [layer["points"]]) & ~inside(shape, layer.get("holes", []))
+    if band == 0:
+        return ndimage.gaussian_filter(shapely.astype(float), 1.0)
+    mixed = inside(shape, layer.get("mixed", []))
+    depth_in = ndimage.distance_transform_edt(np.pad(shapely, 1, mode="edge"))[1:-1, 1:-1]
+    depth_out = ndimage.distance_transform_edt(~shapely)
+    # Sky is settled already: it is neither sample nor question here.
+    back = ((depth_out > band) & ~mixed) | (sky > 0.9)
+    front = (depth_in > band) & ~mixed & ~back
+    part = ndimage.median_filter(
+        matte(image, front, back, mixed, np.where(shapely, 0.8, 0.2)), 3)
+    part[(sky > 0.02) & shapely] = 1  # the outline is generous there, the sky cuts it
+    return part
+
+
 def render_depth(clear, sketch):
     """Depth of a scene and its part of sky, both float (height, width), the latter in 0..1.
 
     ``clear`` is RGB in [0, 1], (height, width, 3); ``sketch`` comes from :func:`read_sketch`.
     """
-    shape = height, width = clear.shape[:2]
+    height, width = clear.shape[:2]
     image = clear.astype("float64")
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     ground = sketch["ground"]
@@ -251,27 +269,10 @@ def render_depth(clear, sketch):
     # Mixed pixels mix light, so it is transmission, not distance, that is blended.
     light = np.exp(-ground_at(y))
     for layer in sketch["layer"]:
-        if "foot" in layer:
-            distance = ground_at(layer["foot"])
-        elif isinstance(layer["distance"], list):
-            distance = slanted(layer["distance"], x, y)
-        else:
-            distance = layer["distance"]
-        shapely = inside(shape, [layer["points"]]) & ~inside(shape, layer.get("holes", []))
-        mixed = inside(shape, layer.get("mixed", []))
-        band = layer.get("band", 0.012) * width
-        if band == 0:
-            part = ndimage.gaussian_filter(shapely.astype(float), 1.0)
-        else:
-            depth_in = ndimage.distance_transform_edt(np.pad(shapely, 1, mode="edge"))[1:-1, 1:-1]
-            depth_out = ndimage.distance_transform_edt(~shapely)
-            # Sky is settled already: it is neither sample nor question here.
-            back = ((depth_out > band) & ~mixed) | (sky > 0.9)
-            part = matte(
-                image, (depth_in > band) & ~mixed & ~back, back, mixed, np.where(shapely, 0.8, 0.2)
-            )
-            part = ndimage.median_filter(part, 3)
-            part[(sky > 0.02) & shapely] = 1  # the outline is generous there, the sky cuts it
+        distance = ground_at(layer["foot"]) if "foot" in layer else layer["distance"]
+        if isinstance(distance, list):
+            distance = slanted(distance, x, y)
+        part = part_of(layer, image, sky)
         light = part * np.exp(-distance) + (1 - part) * light
     light = (1 - sky) * light + sky * np.exp(-SKY)
     return np.minimum(-np.log(light), SKY), sky
@@ -308,11 +309,6 @@ def write(path, pixels, **options):
     if not path.exists() or path.read_bytes() != buffer.getvalue():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(buffer.getvalue())
-
-
-def bytes_of(picture):
-    """Picture in [0, 1] as uint8."""
-    return to_uint8(picture)
 
 
 def scene_parts(scene, data=DATA):
@@ -354,7 +350,7 @@ def build_scene(scene, out_dir=DATA, data=DATA):
     """Write the derived files of a scene under ``out_dir``; returns the PSNRs of its versions."""
     parts = scene_parts(scene, data)
     out = Path(out_dir) / parts["split"]
-    write(out / "sky" / f"{scene}.png", Image.fromarray(bytes_of(parts["mask"])).convert("1"))
+    write(out / "sky" / f"{scene}.png", Image.fromarray(to_uint8(parts["mask"])).convert("1"))
     if parts["split"] == "real":
         return []
     write(out / "depth" / f"{scene}.png", parts["code"])
@@ -363,8 +359,21 @@ def build_scene(scene, out_dir=DATA, data=DATA):
             old.unlink()
     for name, picture in parts["hazy"].items():
         # Quality 80, as of a photograph on the web: haze is dehazed from such files.
-        write(out / "hazy" / name, bytes_of(picture), quality=80)
+        write(out / "hazy" / name, to_uint8(picture), quality=80)
     return [psnr(picture, parts["clear"]) for picture in parts["hazy"].values()]
+
+
+def outlines_of(sketch):
+    """The polygons of a sketch and the colours to draw them in: [(points, colour)]."""
+    found, sky = [], sketch["sky"] or {}
+    for layer in sketch["layer"]:
+        found += [(layer["points"], "yellow"), *((p, "orange") for p in layer.get("holes", []))]
+        found += [(p, "magenta") for p in layer.get("mixed", [])]
+    found += [(sky["inside"], "cyan")] if "inside" in sky else []
+    for key, colour in (("surely", "blue"), ("never", "red"), ("mixed", "magenta")):
+        found += [(p, colour) for p in sky.get(key, [])]
+    left, right = np.broadcast_to(sketch["ground"]["horizon"], 2)
+    return [*found, ([(0, left), (1, right)], "lime")]
 
 
 def preview(scene, zoom=(0, 0, 1, 1), data=DATA):
@@ -378,41 +387,22 @@ def preview(scene, zoom=(0, 0, 1, 1), data=DATA):
     height, width = parts["depth"].shape
     wide = round(540 / (zoom[2] - zoom[0]))
     size = (wide, round(wide * height / width))
-    big = lambda a: Image.fromarray(bytes_of(a)).resize(size, Image.Resampling.BICUBIC)  # noqa: E731
-    drawn = big(parts["clear"])
-    draw = ImageDraw.Draw(drawn)
-    at = lambda p: (p[0] * size[0], p[1] * size[1])  # noqa: E731
-    for i in range(1, 20):
-        colour = "#ffffff" if i % 2 == 0 else "#999999"
-        draw.line([at((i / 20, 0)), at((i / 20, 1))], fill=colour)
-        draw.line([at((0, i / 20)), at((1, i / 20))], fill=colour)
-        if i % 2 == 0:
-            draw.text(at((i / 20, 0)), f"{i / 20:.1f}", fill="red")
-            draw.text(at((0, i / 20)), f"{i / 20:.1f}", fill="red")
-    outlines = []
-    for layer in parts["sketch"]["layer"]:
-        outlines += [(layer["points"], "yellow")] + [(p, "orange") for p in layer.get("holes", [])]
-        outlines += [(p, "magenta") for p in layer.get("mixed", [])]
-        draw.text(at(np.mean(layer["points"], 0)), layer.get("name", ""), fill="yellow")
-    sky = parts["sketch"]["sky"] or {}
-    outlines += [(sky["inside"], "cyan")] if "inside" in sky else []
-    for key, colour in (("surely", "blue"), ("never", "red"), ("mixed", "magenta")):
-        outlines += [(p, colour) for p in sky.get(key, [])]
-    for polygon, colour in outlines:
-        draw.line([at(p) for p in [*polygon, polygon[0]]], fill=colour, width=2)
-    left, right = np.broadcast_to(parts["sketch"]["ground"]["horizon"], 2)
-    draw.line([at((0, left)), at((1, right))], fill="lime", width=2)
+    sky, hazy = parts["sky"][..., None], list(parts["hazy"].values())
     # The square root shows the differences in front, where haze changes most.
-    panels = [
-        drawn,
-        big(colormaps["turbo"](np.sqrt(parts["depth"] / SKY))[..., :3]),
-        big(
-            parts["clear"] * (0.35 + 0.65 * (1 - parts["sky"][..., None]))
-            + parts["sky"][..., None] * np.array([0.6, 0, 0.4])
-        ),
-    ]
-    hazy = list(parts["hazy"].values())
-    panels += [big(picture) for picture in hazy[:1] + hazy[2:]]
+    images = [parts["clear"], colormaps["turbo"](np.sqrt(parts["depth"] / SKY))[..., :3],
+              parts["clear"] * (1 - 0.65 * sky) + sky * np.array([0.6, 0, 0.4]),
+              *hazy[:1], *hazy[2:]]
+    panels = [Image.fromarray(to_uint8(image)).resize(size, Image.Resampling.BICUBIC)
+              for image in images]
+    draw = ImageDraw.Draw(panels[0])
+    grid = [([(i / 20, 0), (i / 20, 1)], "#999999") for i in range(1, 20)]
+    grid += [([(0, i / 20), (1, i / 20)], "#999999") for i in range(1, 20)]
+    for points, colour in grid + outlines_of(parts["sketch"]):
+        draw.line([(x * size[0], y * size[1]) for x, y in [*points, points[0]]], fill=colour,
+                  width=1 if colour == "#999999" else 2)
+    for i in range(2, 20, 2):
+        draw.text((i / 20 * size[0], 0), f"{i / 20:.1f}", fill="red")
+        draw.text((0, i / 20 * size[1]), f"{i / 20:.1f}", fill="red")
     panels = [p.crop([round(z * size[k % 2]) for k, z in enumerate(zoom)]) for p in panels]
     across = 2 if panels[0].width >= panels[0].height else 3
     cell = panels[0].width + 6, panels[0].height + 6
