@@ -1,4 +1,4 @@
-"""The check of exercise 05.1: right answers in several dresses, wrong ones, odd ones."""
+"""The checks of notebook 05's exercises: right answers in several dresses, wrong and odd ones."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from helpers.losses import discriminator_loss
+from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
 
 
 def half_with(loss_of=discriminator_loss, apply=1, sign=1, both=False, order=lambda h, x: [h, x],
@@ -80,3 +80,115 @@ def test_wrong_halves(verdict, name):
                          ids=["none", "dots", "function of none", "function of dots"])
 def test_untouched(verdict, answer):
     assert verdict("05.1", answer).startswith("not yet")
+
+
+# 05.2
+
+
+def simultaneous_with(d_loss_of=discriminator_loss, g_part=1.0, l1_part=1.0, late=False, moves="gd",
+                      result=lambda d, g: (d, g), one_tape=False, times=1):
+    def step(networks, optimizers, hazy, clear, l1=100.0):
+        (generator, discriminator), (g_adam, d_adam) = networks, optimizers
+        with tf.GradientTape(persistent=True) as g_tape, tf.GradientTape() as d_tape:
+            fake = generator(hazy, training=True)
+            real_logits = discriminator([hazy, clear], training=True)
+            fake_logits = discriminator([hazy, fake], training=True)
+            d_loss = d_loss_of(real_logits, fake_logits)
+            g_loss = g_part * adversarial_loss(fake_logits) + l1_part * l1 * l1_loss(clear, fake)
+        g_weights, d_weights = generator.trainable_variables, discriminator.trainable_variables
+        d_gradient = (g_tape if one_tape else d_tape).gradient(d_loss, d_weights)
+        if late:
+            d_adam.apply(d_gradient, d_weights)
+            with tf.GradientTape() as g_tape:
+                fake = generator(hazy, training=True)
+                g_loss = adversarial_loss(discriminator([hazy, fake])) + l1 * l1_loss(clear, fake)
+        g_gradient = g_tape.gradient(g_loss, g_weights)
+        for _ in range(times):
+            if "d" in moves and not late:
+                d_adam.apply(d_gradient, d_weights)
+            if "g" in moves:
+                g_adam.apply(g_gradient, g_weights)
+        return result(d_loss, g_loss)
+
+    return step
+
+
+SIMULTANEOUS = {
+    "as asked": simultaneous_with(), "one tape": simultaneous_with(one_tape=True),
+    "softplus": simultaneous_with(softplus), "Keras": simultaneous_with(by_keras),
+    "a list": simultaneous_with(result=lambda d, g: [d, g]),
+    "NumPy": simultaneous_with(result=lambda d, g: (float(d), g.numpy())),
+    "arrays of one": simultaneous_with(result=lambda d, g: (tf.reshape(d, (1,)), np.array([g]))),
+}
+
+
+@pytest.mark.parametrize("name", SIMULTANEOUS)
+def test_right_simultaneous_steps(verdict, name):
+    assert verdict("05.2", SIMULTANEOUS[name]) == "right."
+
+
+NOT_SIMULTANEOUS = {
+    "alternating": (simultaneous_with(late=True), "has just moved"),
+    "sum": (simultaneous_with(lambda r, f: 2 * softplus(r, f)), "not their sum"),
+    "swapped": (simultaneous_with(result=lambda d, g: (g, d)), "swapped"),
+    "no L1": (simultaneous_with(l1_part=0), "lacks its second part"),
+    "no adversary": (simultaneous_with(g_part=0), "adversarial loss plus"),
+    "generator still": (simultaneous_with(moves="d"), "generator did not move"),
+    "discriminator still": (simultaneous_with(moves="g"), "discriminator did not move"),
+    "twice": (simultaneous_with(times=2), "moved wrongly"),
+    "one loss": (simultaneous_with(result=lambda d, g: d), "two numbers"),
+    "real is fake": (simultaneous_with(lambda r, f: softplus(f, r)), "discriminator's loss is"),
+    "no return": (simultaneous_with(result=lambda *_: None), "Return the two losses"),
+    "not a function": ([1, 2], "A function"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_SIMULTANEOUS)
+def test_wrong_simultaneous_steps(verdict, name):
+    step, hint = NOT_SIMULTANEOUS[name]
+    said = verdict("05.2", step)
+    assert said.startswith("not quite") and hint in said, said
+
+
+def test_untouched_simultaneous_step(verdict):
+    for answer in (None, ..., lambda *_: None):
+        assert verdict("05.2", answer).startswith("not yet")
+
+
+# 05.3
+
+
+def invented(network="pix2pix", letter="b"):
+    return {"changes more": network, "follows": letter}
+
+
+@pytest.mark.parametrize("answer", [
+    invented(), invented("PIX2PIX", "B"), invented(" pix2pix ", "(b)"),
+    invented(["pix2pix"], np.array("b")), invented() | {"more": 1},
+], ids=str)
+def test_right_choice(verdict, answer):
+    assert verdict("05.3", answer) == "right."
+
+
+@pytest.mark.parametrize("answer, hint", [
+    (invented("L1 alone"), "Measure it"), (invented("both"), "one of l1 alone, pix2pix"),
+    (invented(letter="a"), "Being steady"), (invented(letter="c"), "before the noise"),
+    (invented(letter="d"), "as many steps"), (invented(letter="e"), "Choose one of"),
+    ("pix2pix", "Keep the dictionary"),
+], ids=str)
+def test_wrong_choice(verdict, answer, hint):
+    said = verdict("05.3", answer)
+    assert said.startswith("not quite") and hint in said, said
+
+
+@pytest.mark.parametrize("answer", [None, ..., invented(...), invented(letter=...),
+                                    {"changes more": "pix2pix"}], ids=str)
+def test_untouched_choice(verdict, answer):
+    assert verdict("05.3", answer).startswith("not yet")
+
+
+@pytest.mark.parametrize("name", ["05.1", "05.2", "05.3"])
+@pytest.mark.parametrize("answer", [1j, "", [], {}, np.zeros((2, 2)), float("nan"), len, True],
+                         ids=lambda a: type(a).__name__)
+def test_odd_answers_never_raise_and_are_never_right(verdict, name, answer):
+    assert not verdict(name, answer).startswith("right")

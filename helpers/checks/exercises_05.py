@@ -4,8 +4,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers.checks import NotYet, Wrong, exercise, plain
-from helpers.losses import discriminator_loss
+from helpers.checks import NotYet, Wrong, exercise, letter, plain, untouched, words
+from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
+
+
+def _networks(seed):
+    """A tiny generator and discriminator of 8×8 pixels; the same seed gives the same weights."""
+    keras.utils.set_random_seed(seed)
+    one, two = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    generator = keras.Model(one, keras.layers.Conv2D(3, 3, padding="same")(one))
+    large = keras.initializers.RandomNormal(stddev=0.7)
+    pair = keras.layers.Concatenate()([one, two])
+    logits = keras.layers.Conv2D(1, 3, kernel_initializer=large)(pair)
+    return generator, keras.Model([one, two], logits)
+
+
+def _numbers(network):
+    return np.concatenate([w.numpy().ravel() for w in network.trainable_variables])
 
 
 @exercise("05.1")
@@ -18,27 +33,15 @@ def _discriminator_half(half):
     if not callable(half):
         raise Wrong(f"A function is asked for, not {type(half).__name__}.")
 
-    def networks(seed):
-        keras.utils.set_random_seed(seed)
-        one, two = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
-        generator = keras.Model(one, keras.layers.Conv2D(3, 3, padding="same")(one))
-        large = keras.initializers.RandomNormal(stddev=0.7)
-        pair = keras.layers.Concatenate()([one, two])
-        logits = keras.layers.Conv2D(1, 3, kernel_initializer=large)(pair)
-        return generator, keras.Model([one, two], logits)
-
-    def numbers_of(network):
-        return np.concatenate([w.numpy().ravel() for w in network.trainable_variables])
-
     random = np.random.default_rng()
     for _ in range(2):
         seed = int(random.integers(1, 10**6))
         hazy, clear = (tf.constant(random.uniform(-1, 1, (2, 8, 8, 3)), "float32")
                        for _ in range(2))
-        generator, discriminator = networks(seed)
-        before = numbers_of(generator), numbers_of(discriminator)
+        generator, discriminator = _networks(seed)
+        before = _numbers(generator), _numbers(discriminator)
         result = half(generator, discriminator, keras.optimizers.SGD(0.5), hazy, clear)
-        after = numbers_of(generator), numbers_of(discriminator)
+        after = _numbers(generator), _numbers(discriminator)
         moved = not np.array_equal(before[1], after[1])
         if result is None or result is ...:
             if not moved and np.array_equal(before[0], after[0]):
@@ -56,7 +59,7 @@ def _discriminator_half(half):
         if isinstance(loss, bool) or not isinstance(loss, (int, float)):
             raise Wrong("The loss should be one number, the mean over all patches.")
 
-        generator, discriminator = networks(seed)
+        generator, discriminator = _networks(seed)
         made = generator(hazy)
         with tf.GradientTape() as tape:
             logits = discriminator([hazy, clear]), discriminator([hazy, made])
@@ -82,6 +85,100 @@ def _discriminator_half(half):
             raise Wrong("The logits are right, the loss is not: it is discriminator_loss of both.")
         if not moved:
             raise Wrong("The loss is right, but the discriminator's weights did not move.")
-        if not np.allclose(after[1], numbers_of(discriminator), rtol=1e-3, atol=1e-5):
+        if not np.allclose(after[1], _numbers(discriminator), rtol=1e-3, atol=1e-5):
             raise Wrong("The loss is right, but the weights moved wrongly. One update, downhill, "
                         "with the gradient of this loss.")
+
+@exercise("05.2")
+def _simultaneous(step):
+    """Both updates from one forward pass, on tiny random networks.
+
+    Told apart from the alternating step by the generator's new weights.
+    """
+    if not callable(step):
+        raise Wrong(f"A function is asked for, not {type(step).__name__}.")
+    random = np.random.default_rng()
+    for l1 in (0.5, 100.0):  # with little L1, the discriminator decides where the generator goes
+        seed = int(random.integers(1, 10**6))
+        hazy, clear = (tf.constant(random.uniform(-1, 1, (2, 8, 8, 3)), "float32")
+                       for _ in range(2))
+        both, before = _networks(seed), [_numbers(n) for n in _networks(seed)]
+        result = step(both, (keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.5)), hazy, clear,
+                      l1)
+        after = [_numbers(n) for n in both]
+        if untouched(result):
+            if all(map(np.array_equal, before, after)):
+                raise NotYet("fill in the lines with ... and return both losses.")
+            raise Wrong("Return the two losses.")
+        try:
+            losses = [float(plain(loss)) for loss in result]
+            d_loss, g_loss = losses
+        except Exception:
+            raise Wrong("Return two numbers: the discriminator's loss and the generator's."
+                        ) from None
+        expected = {mode: _both_halves(seed, hazy, clear, l1, mode)
+                    for mode in ("simultaneous", "alternating", "no l1")}
+        right_d, right_g, *weights = expected["simultaneous"]
+        if np.isclose(d_loss, 2 * right_d, rtol=1e-3):
+            raise Wrong("The discriminator's loss is the mean of its two terms, not their sum.")
+        if np.allclose([g_loss, d_loss], [right_d, right_g], rtol=1e-3):
+            raise Wrong("The two losses are swapped: the discriminator's comes first.")
+        if not np.isclose(d_loss, right_d, rtol=1e-3):
+            raise Wrong("The discriminator's loss is another. It sees [hazy, image], and real "
+                        "comes first in discriminator_loss.")
+        alternating = expected["alternating"]
+        if np.isclose(g_loss, alternating[1], rtol=1e-3) and not np.isclose(
+                g_loss, right_g, rtol=1e-3):
+            raise Wrong("This alternates: the generator's loss comes from the discriminator that "
+                        "has just moved. Compute both losses first, then update.")
+        if np.isclose(g_loss, expected["no l1"][1], rtol=1e-3):
+            raise Wrong("The generator's loss lacks its second part, l1 times the L1 loss.")
+        if not np.isclose(g_loss, right_g, rtol=1e-3):
+            raise Wrong("The generator's loss is the adversarial loss plus l1 times the L1 loss.")
+        for name, old, new, right in zip(("generator", "discriminator"), before, after, weights,
+                                         strict=True):
+            if np.array_equal(old, new):
+                raise Wrong(f"The losses are right, but the {name} did not move.")
+            if not np.allclose(new, right, rtol=1e-3, atol=1e-5):
+                raise Wrong(f"The losses are right, but the {name} moved wrongly: one update with "
+                            "the gradient of its own loss, from before either has moved.")
+
+
+def _both_halves(seed, hazy, clear, l1, mode):
+    """(discriminator's loss, generator's loss, generator's weights, discriminator's weights)."""
+    generator, discriminator = _networks(seed)
+    with tf.GradientTape(persistent=True) as tape:
+        fake = generator(hazy)
+        logits = discriminator([hazy, clear]), discriminator([hazy, fake])
+        d_loss = discriminator_loss(*logits)
+        g_loss = adversarial_loss(logits[1]) + (l1 * l1_loss(clear, fake) if mode != "no l1" else 0)
+    d_gradient = tape.gradient(d_loss, discriminator.trainable_variables)
+    if mode != "alternating":
+        g_gradient = tape.gradient(g_loss, generator.trainable_variables)
+    for w, g in zip(discriminator.trainable_variables, d_gradient, strict=True):
+        w.assign_sub(0.5 * g)
+    if mode == "alternating":
+        with tf.GradientTape() as tape:
+            fake = generator(hazy)
+            g_loss = adversarial_loss(discriminator([hazy, fake])) + l1 * l1_loss(clear, fake)
+        g_gradient = tape.gradient(g_loss, generator.trainable_variables)
+    for w, g in zip(generator.trainable_variables, g_gradient, strict=True):
+        w.assign_sub(0.01 * g)
+    return float(d_loss), float(g_loss), _numbers(generator), _numbers(discriminator)
+
+
+@exercise("05.3")
+def _invented(answer):
+    """Which network's pictures change more with the noise, and what follows from it."""
+    given = words(answer, ["changes more"], ["l1 alone", "pix2pix"])
+    if given["changes more"] != "pix2pix":
+        raise Wrong("Measure it: dehaze views and again with both shipped networks, scene by scene "
+                    "(the order differs: use by_name), and take the mean absolute difference.")
+    letter(answer.get("follows"), {
+        "a": "A blurred picture hardly changes, and is not near the truth in its details: it has "
+             "none. Being steady and being right are two things.",
+        "c": "The fog has hidden the detail before the noise comes. The noise only decides which "
+             "of the pictures that fit is painted.",
+        "d": "Both were trained for as many steps, and the shipped ones for longer than yours: is "
+             "the order another one there?",
+    }, "b")
