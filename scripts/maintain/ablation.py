@@ -86,19 +86,19 @@ mixed = alone | {"data": "mixed"}
 averaged = mixed | {"average": True, "warm_up": True}
 
 ROWS = [
-    Row("pix2pix of notebooks 04 and 05", seeds=3),
-    Row("no normalisation", **plain),
-    Row("resize, then convolve", **resized),
-    Row("K and B as output", **physical),
-    Row("L1 and 1 - SSIM", **similar),
-    Row("adversary ten times as heavy", **similar | {"adversary": 0.1}),
-    Row("adversary from the middle on", **similar | {"enters": STEPS // 2}),
-    Row("no adversary", **alone),
-    Row("haze made on the fly", **online),
+    Row("pix2pix (norm with momentum 0.99)", seeds=3),
+    Row("no norm or dropout; He, ReLU, half the rate, clipping", **plain),
+    Row("resize, then convolve 3×3", **resized),
+    Row("K and B as output, at half size", **physical),
+    Row("L1 and 0.4 (1 - SSIM)", **similar),
+    Row("L1 and SSIM, adversary ten times as heavy", **similar | {"adversary": 0.1}),
+    Row("L1 and SSIM, adversary from the middle on", **similar | {"enters": STEPS // 2}),
+    Row("L1 and SSIM, no adversary", **alone),
+    Row("haze on the fly, more sizes, varied exposure", **online),
     Row("601 more photographs", **more),
-    Row("half of it real pairs", **mixed),
-    Row("average, cosine schedule", **averaged),
-    Row("residual blocks, whole image", **averaged | {"residual": True}, seeds=3),
+    Row("half of it real pairs, some with less haze", **mixed),
+    Row("averaged weights, warm-up and cosine rate", **averaged),
+    Row("residual blocks, six levels, whole image", **averaged | {"residual": True}, seeds=3),
 ]
 
 
