@@ -160,13 +160,13 @@ class Profile:
 # peak is 8.1 TFLOP/s in float32; a third of it is assumed, 2.7. A step's convolutions take, with
 # 6.05 GMAC for the generator and 3.2 for the PatchGAN, two operations each, a backward pass as two
 # forward passes, and four images: 2 · 4 · (3 · 6.05 + 8 · 3.2) = 350 GFLOP, 0.13 s; with L1 alone
-# 2 · 4 · 3 · 6.05 = 145 GFLOP, 0.05 s. Two runs of 2,400 steps: 2,400 · 0.18 s = 7.3 minutes, which
-# leaves two and a half for compiling, the watched scenes and the three patients.
+# 2 · 4 · 3 · 6.05 = 145 GFLOP, 0.05 s. Two runs of pix2pix and one of L1 alone, 1,600 steps each:
+# 1,600 · 0.31 s = 8.3 minutes, which leaves one and a half for compiling and the watched scenes.
 PROFILES = {profile.name: profile for profile in (
-    Profile("CPU", 16, 256, 4, 400, "float32"),
-    Profile("CPU with bfloat16", 16, 256, 4, 1000, "mixed_bfloat16"),
-    Profile("GPU", 64, 256, 4, 2400, "float32"),
-    Profile("GPU with bfloat16", 64, 256, 8, 4000, "mixed_bfloat16"),
+    Profile("CPU", 16, 256, 4, 300, "float32"),
+    Profile("CPU with bfloat16", 16, 256, 4, 700, "mixed_bfloat16"),
+    Profile("GPU", 64, 256, 4, 1600, "float32"),
+    Profile("GPU with bfloat16", 64, 256, 8, 2400, "mixed_bfloat16"),
 )}
 
 
