@@ -1,4 +1,4 @@
-"""Scores of a dehazed image against the clear one: PSNR, SSIM, sharpness and the scoreboard.
+"""Scores of a dehazed image against the clear one: PSNR, SSIM and sharpness.
 
 Images are float RGB in [0, 1], shape (height, width, 3). Taught in notebook 07.
 """
@@ -96,15 +96,3 @@ def score(image, truth):
     image = np.clip(check_image(image), 0, 1)
     similarity = ssim(image, truth)  # first: it checks the sizes
     return psnr(image, truth), similarity
-
-
-def scoreboard(methods, scenes):
-    """Score every method on every scene; returns {method: array (scenes, 2) of (PSNR, SSIM)}.
-
-    ``methods`` maps a name to a function from a hazy to a dehazed image, ``scenes`` is a list of
-    (hazy, clear). All images are RGB in [0, 1]. Notebook 07.
-    """
-    return {
-        name: np.array([score(method(hazy), clear) for hazy, clear in scenes])
-        for name, method in methods.items()
-    }

@@ -107,13 +107,3 @@ def test_no_new_graph_for_each_size():
     for side in (12, 13, 14):
         metrics.ssim(np.zeros((side, 20, 3)), np.zeros((side, 20, 3)))
     assert metrics._ssim.experimental_get_tracing_count() == 1
-
-
-def test_scoreboard():
-    rng = np.random.default_rng(2)
-    scenes = [(rng.random((16, 20, 3)), rng.random((16, 20, 3))) for _ in range(3)]
-    board = metrics.scoreboard({"same": lambda x: x, "black": np.zeros_like}, scenes)
-    assert list(board) == ["same", "black"] and board["same"].shape == (3, 2)
-    for row, (hazy, clear) in zip(board["same"], scenes, strict=True):
-        assert row.tolist() == list(metrics.score(hazy, clear))
-    assert board["black"][1, 0] == pytest.approx(metrics.psnr(np.zeros((16, 20, 3)), scenes[1][1]))
