@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from helpers.haze import box_mean, resize
+from helpers.inference import central
 
 LOG2 = float(np.log(2))
 EXTRA = 7  # updates a step, in make_ill
@@ -152,11 +153,7 @@ def output_spread(outputs, truths):
     """
     def spread(images):
         side = min(min(image.shape[:2]) for image in images)
-        squares = []
-        for image in images:
-            top, left = ((n - side) // 2 for n in image.shape[:2])
-            squares.append(image[top:top + side, left:left + side])
-        return np.std(squares, axis=0).mean()
+        return np.std([central(image, side) for image in images], axis=0).mean()
 
     return float(spread(outputs) / max(spread(truths), 1e-6))
 

@@ -57,24 +57,19 @@ def why_not(path):
 def open_image(source, name=None, within=None):
     """Open an image file with Pillow, fully decoded and upright (its EXIF orientation applied).
 
-    ``source`` is a path, the bytes of a file, or a file object; messages call it ``name``. Of an
+    ``source`` is a path or the bytes of a file; messages call it ``name``. Of an
     animation, and of several pictures in one file, it is the first. ``within``, (long side, short
     side) in pixels, shrinks what is larger; ``info["size"]`` of the result is the upright size
     before that. Raises :class:`ImageError` for a file that is missing, no image, damaged, larger
     than :data:`MOST_PIXELS`, or that does not tell which value is white. Notebooks 00 and 02.
     """
-    if isinstance(source, bytes | bytearray | memoryview):
-        source = io.BytesIO(source)
-    if not hasattr(source, "read"):
-        source = Path(source)
-        name = name or source
+    held = isinstance(source, bytes)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of tags that Pillow does not know, for one
-            if isinstance(source, Path) and not source.is_file():
-                problem = "no such file; check the path."
-            else:
-                return _decode(source, within)
+            if held or Path(source).is_file():
+                return _decode(io.BytesIO(source) if held else source, within)
+        problem = "no such file; check the path."
     except ImageError as error:
         problem = error
     except Image.UnidentifiedImageError:
@@ -89,7 +84,8 @@ def open_image(source, name=None, within=None):
         problem = f"damaged ({reason}); get a new copy or remove it."
         if getattr(error, "errno", None):  # the system's own
             problem = f"cannot be read ({error.strerror}); check its name and its rights."
-    raise ImageError(f"{name or 'the image'}: {problem}")
+    name = name or ("the image" if held else source)
+    raise ImageError(f"{name}: {problem}")
 
 
 def _decode(source, within):
@@ -132,12 +128,9 @@ def _white(image):
 
 
 def _is_heic(source):
-    if isinstance(source, Path):
-        with open(source, "rb") as file:
-            head = file.read(32)
-    else:
-        source.seek(0)
-        head = source.read(32)
+    """True if a file begins as those of HEIC do, which is not read."""
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        head = file.read(32)
     brands = head[8:] if head[4:8] == b"ftyp" and b"avif" not in head else b""
     return any(brand in brands for brand in (b"hei", b"hev", b"mif1"))
 

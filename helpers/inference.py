@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers.data import denormalise, normalise
 from helpers.haze import check_image, guided_lines, resize
-from helpers.images import encode, open_image, to_rgb
+from helpers.images import encode, mean_colour, open_image, to_rgb
 from helpers.models import compiled, size_multiple
 
 
@@ -88,14 +88,13 @@ def map_changes(image, maps, radius=4, eps=3e-5, rows=128):
     image = check_image(image)
     height, width = image.shape[:2]
     across, down = maps.shape[1] / width, maps.shape[0] / height
-    third = np.full(3, 1 / 3, "float32")  # image @ third is a hundred times as fast as its mean
-    guide = resize(image @ third, maps.shape[:2])
+    guide = resize(mean_colour(image), maps.shape[:2])
     with ThreadPoolExecutor() as threads:  # NumPy and Pillow let the other cores work
         lines = threads.map(lambda c: guided_lines(guide, maps[..., c], radius, eps), range(6))
         lines = [line for pair in lines for line in pair]  # slope and offset of K, then of B
         for top in range(0, height, rows):
             strip = image[top:top + rows]
-            grey = strip @ third
+            grey = mean_colour(strip)
             box = (0, top * down, width * across, (top + len(strip)) * down)
             large = list(threads.map(partial(resize, shape=grey.shape, box=box), lines))
             change = np.empty(strip.shape, "float32")

@@ -79,13 +79,6 @@ def test_in_parallel_keeps_the_order_and_looks_only_a_little_ahead():
 # Range and jitter.
 
 
-def test_normalise_and_back():
-    assert np.allclose(data.normalise(np.array([0, 0.25, 1])), [-1, -0.5, 1])
-    assert np.allclose(data.denormalise(data.normalise(RGB)), RGB, atol=1e-6)
-    assert data.denormalise([-3, -1, 0, 1, 3]).tolist() == [0, 0, 0.5, 1, 1]
-    assert isinstance(data.denormalise(tf.zeros((2, 2))), np.ndarray)
-
-
 @pytest.mark.parametrize("shape", [(32, 48), (48, 32), (24, 40), (1, 1), (300, 70)], ids=str)
 def test_paired_jitter_does_the_same_to_both(shape):
     """Where each pixel came from is its colour; in the other image its opposite."""
@@ -233,10 +226,3 @@ def test_a_bad_pair_is_one_sentence_when_it_is_met(pictures, tmp_path, name, how
             met += 1
     assert str(error.value) == f"{bad.hazy}: no such file; check the path."
     assert error.value.__suppress_context__ and met < 4
-
-
-def test_other_errors_are_left_alone(pictures):
-    with pytest.raises(tf.errors.InvalidArgumentError), data.plain_errors():
-        tf.reshape(tf.zeros(3), (2, 2))
-    with pytest.raises(ImageError, match="no pairs to train on"):
-        data.training_batches([], 1)

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from helpers.models import (
     compiled,
-    decoder_block,
     patchgan,
     physics_unet,
     receptive_field,
@@ -49,17 +48,6 @@ def test_parameters():
     assert classic.count_params() - unet(64).count_params() == 2048, "the bottleneck's norm"
     assert unet(16).count_params() == 3_406_915
     assert patchgan(64).count_params() == 2_770_433
-
-
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_decoder_block_drops_out_on_request(dropout):
-    x = keras.Input((32, 32, 3))
-    block = keras.Model(x, decoder_block(x, 8, dropout))
-    image = picture(1, 32, 32)
-    one, other = (block(image, training=True).numpy() for _ in range(2))
-    assert np.array_equal(one, other) is (dropout == 0)
-    assert np.array_equal(block(image), block(image))
-    assert one.min() >= 0, "ReLU comes last"
 
 
 @pytest.mark.parametrize("network", [lambda: unet(16, levels=4), lambda: patchgan(16)],

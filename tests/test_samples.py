@@ -1,7 +1,6 @@
 """The committed sample data: rebuilt, believable, listed with a licence, and small enough."""
 
 import csv
-import tomllib
 from urllib.parse import unquote
 
 import make_samples
@@ -206,10 +205,3 @@ def test_bad_sketch(tmp_path, text, problem):
         make_samples.read_sketch(path)
     message = str(error.value)
     assert message.startswith(f"{path}: ") and problem in message and "\n" not in message
-
-
-def test_sketches():
-    for path in (SAMPLE_DATA / "scenes").glob("*.toml"):
-        assert make_samples.read_sketch(path).keys() >= tomllib.loads(path.read_text()).keys()
-    with pytest.raises(make_samples.SketchError, match="no photograph has the id 'atlantis'"):
-        make_samples.scene_parts("atlantis")

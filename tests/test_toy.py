@@ -25,14 +25,6 @@ def test_notebook_and_helpers_agree(name):
     assert ast.dump(taught) == ast.dump(used)
 
 
-def test_pairs_lie_on_two_branches_equally_often():
-    x, y = toy.draw_pairs(np.random.default_rng(0), 4000)
-    assert x.shape == y.shape == (4000, 1) and x.dtype == y.dtype == np.float32
-    assert abs((y > 0).mean() - 0.5) < 0.03
-    assert abs(np.std(np.abs(y) - toy.branch(x)) - 0.1) < 0.01
-    assert np.abs(y).min() > 0.25, "the branches never touch"
-
-
 def test_squared_error_gives_the_mean():
     network = toy.train_by_loss(lambda y, output: ops.mean(ops.square(y - output)), steps=400)
     assert np.abs(toy.curve(network)).max() < 0.15
@@ -111,16 +103,6 @@ def test_panels_show_their_last_frame():
     assert number.value == 20 and "upper" in numbers.value
     name.value = "b"
     assert "lower" in numbers.value
-
-
-def test_alike_patches(tmp_path):
-    random = np.random.default_rng(0)
-    for name, mean in (("a", 0.4), ("b", 0.4), ("c", 0.7)):
-        image = np.clip(mean + 0.3 * random.choice([-1, 1], (64, 64, 1)), 0, 1).repeat(3, axis=2)
-        viz.to_picture(image).save(tmp_path / f"{name}.png")
-    viz.to_picture(np.full((64, 64, 3), 0.4)).save(tmp_path / "flat.png")
-    found = toy.alike_patches(sorted(tmp_path.glob("*.png")), (0.4, 0.4, 0.4))
-    assert found.shape == (2, 32, 32, 3) and abs(found.mean() - 0.4) < 0.03
 
 
 def test_nothing_drawn_is_under_nine_points():

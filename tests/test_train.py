@@ -245,5 +245,3 @@ def test_help_needs_no_tensorflow():
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path},
                           capture_output=True, text=True)
     assert done.returncode == 0 and "--data-changed" in done.stdout
-
-
