@@ -28,7 +28,7 @@ class Ranges:
     What others draw: RESIDE (Li et al. 2019) beta 0.6 to 1.8 a metre and airlight 0.7 to 1 indoors,
     beta 0.04 to 0.2 and airlight 0.8 to 1 outdoors, neither noise nor JPEG; RIDCP (Wu et al. 2023)
     beta 0.3 to 1.5, doubled, on normalised inverse depth, airlight 0.25 to 1 (0.025 a channel),
-    half of the time each noise of 2 to 25 before the haze and JPEG of 30 to 95. Notebooks 01, 08.
+    half of the time each noise of 2 to 25 before the haze and JPEG of 30 to 95. Notebook 08.
     """
 
     thickness: tuple = (0.15, 2.5)

@@ -1,4 +1,4 @@
-"""helpers.panels.haze: what the panels of notebook 02 show, and the haze that it is made of."""
+"""helpers.panels.haze: what notebook 01 and its panels show, and the haze that it is made of."""
 
 import numpy as np
 import pytest
@@ -24,6 +24,22 @@ def test_uneven_haze_varies_where_the_depth_does_not():
     thick = [np.log(-np.log(make_haze(CLEAR, flat, 1.0, uneven=u)[1])) for u in (0, 0.5, 1)]
     assert [x.std() for x in thick] == pytest.approx([0, 0.5, 1], rel=0.01, abs=1e-6)
     assert np.all(make_haze(CLEAR, DEPTH, 0.0, uneven=1.0)[1] == 1), "no haze, nothing uneven"
+
+
+def test_maps_share_one_scale():
+    figure = lab.maps_figure([[CLEAR, DEPTH, DEPTH / 2]], ["clear", "d", "half"], "distance", top=5)
+    *pictures, bar = figure.axes
+    assert [axis.get_title() for axis in pictures] == ["clear", "d", "half"]
+    assert [axis.images[0].get_clim() for axis in pictures[1:]] == [(0, 5), (0, 5)]
+    assert bar.get_ylabel() == "distance"
+
+
+def test_a_scaled_map_has_its_colours_at_the_right():
+    picture = lab.scaled(np.full((48, 64), 0.5), "half", 120)
+    strip = picture[8:-8, -16:-6].mean(axis=1)
+    assert picture.shape == (120, 160, 3)
+    assert strip[0].sum() > 2.5 and strip[-1].sum() < 0.1
+    assert np.allclose(strip[52], picture[60, 60], atol=0.05)
 
 
 def test_histogram_counts():

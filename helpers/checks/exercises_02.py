@@ -54,7 +54,7 @@ def _jitter_all(jitter):
     seeds = [(int(seed), n) for n, seed in enumerate(random.integers(0, 10**6, 80))]
     found = [places(shape, seed) for seed in seeds]
     if any(places(shape, seed) != place for seed, place in zip(seeds[:5], found, strict=False)):
-        raise Wrong("The same seed gave another result. Take every random number from rng.")
+        raise Wrong("The same seed gave another result. It should decide every random number.")
     if len(set(found)) < 20:
         raise Wrong(f"80 seeds gave {len(set(found))} different crops. Row, column and mirroring "
                     "should all be drawn.")

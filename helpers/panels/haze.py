@@ -77,7 +77,7 @@ histogram = cache(Histogram)  # one for each width
 
 
 def scaled(values, tag, height):
-    """A map in 0..1 in the colours of transmission, ``height`` pixels high, its scale at the right."""
+    """A map in 0..1 in the colours of transmission, ``height`` pixels high, with its scale."""
     picture = to_picture(tagged(resize_to(coloured(values, MAP), 10**4, height), tag))
     draw, x = ImageDraw.Draw(picture, "RGBA"), picture.width - 16
     draw.rectangle((x - 16, 4, picture.width - 3, height - 5), fill=(0, 0, 0, 153))
