@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from helpers.panels import drawing
-from helpers.viz import DPI
 
 
 def flat(level, height=8, width=12):
@@ -47,14 +46,6 @@ def test_a_cursor_moves_and_leaves_the_chart_alone(chart):
     moved = [np.argwhere(np.abs(i.astype(int) - bare).max(axis=-1) > 60)[:, 1] for i in images]
     columns = [np.median(found) for found in moved]
     assert columns[2] - columns[1] == pytest.approx(columns[1] - columns[0], abs=1)
-
-
-def test_a_chart_has_no_background_and_no_small_text(chart):
-    image = chart.at(1, [20])
-    assert (image[..., 3] == 0).mean() > 0.4
-    axis = chart.axis
-    texts = [axis.xaxis.label, *axis.get_xticklabels(), *axis.get_legend().get_texts()]
-    assert min(text.get_fontsize() for text in texts) * DPI / 72 >= 12, "9 points on a screen"
 
 
 def test_numbers_are_escaped():

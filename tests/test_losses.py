@@ -46,16 +46,6 @@ def clouds(seed, sigma=2.0, size=64):
     return np.clip(soft / soft.std() * 0.4, -1, 1).astype("float32")
 
 
-def damages(clear):
-    """Two dozen pictures that differ from ``clear`` in one way each, from little to much."""
-    rng = np.random.default_rng(1)
-    for much in (0.05, 0.1, 0.2, 0.4, 0.7, 1.0):
-        yield clear + much * rng.standard_normal(clear.shape).astype("float32") * 0.5
-        yield clear * (1 - much) + much * 0.7  # haze
-        yield ndimage.gaussian_filter(clear, (0, 0.4 + 3 * much, 0.4 + 3 * much, 0))
-        yield clear * (1 - much) + much * clouds(2)
-
-
 def test_ssim_loss_by_its_definition():
     """Wang 2004, equation 13, in windows of 8×8 pixels, every second row and column."""
     clear, fake = clouds(0, size=20), clouds(1, size=20)
@@ -69,16 +59,6 @@ def test_ssim_loss_by_its_definition():
                     (2 * p.mean() * q.mean() + 0.01**2) * (2 * covariance + 0.03**2)
                     / (p.mean()**2 + q.mean()**2 + 0.01**2) / (p.var() + q.var() + 0.03**2))
     assert float(ssim_loss(clear, fake)) == pytest.approx(1 - np.mean(values), abs=1e-4)
-
-
-def test_ssim_loss_follows_the_metric():
-    clear = clouds(0)
-    ours = [float(ssim_loss(clear, d)) for d in damages(clear)]
-    metric = [1 - float(tf.image.ssim(clear / 2 + 0.5, d / 2 + 0.5, 1.0)[0])
-              for d in damages(clear)]
-    assert np.corrcoef(ours, metric)[0, 1] > 0.97
-    assert (np.diff(np.reshape(ours, (6, 4)), axis=0) > 0).all(), "more damage, more loss"
-    assert np.abs(np.subtract(ours, metric)).max() < 0.15
 
 
 def test_ssim_loss_pulls_back_to_the_clear_image():
@@ -95,19 +75,3 @@ def test_ssim_loss_pulls_back_to_the_clear_image():
         tape.watch(flat)
         loss = ssim_loss(tf.zeros((1, 16, 16, 3)), flat)
     assert np.isfinite(tape.gradient(loss, flat)).all(), "an even picture is no trap"
-
-
-def test_the_number_of_devices_does_not_matter(monkeypatch):
-    """Keras' loss classes divide by it: the adversarial part would then count for less."""
-    class Two:
-        num_replicas_in_sync = 2
-
-    losses = [
-        lambda: adversarial_loss(logits(0.5, 3)),
-        lambda: discriminator_loss(logits(1), logits(2)),
-        lambda: l1_loss(logits(1), logits(2)),
-        lambda: ssim_loss(clouds(0), clouds(1)),
-    ]
-    alone = [float(loss()) for loss in losses]
-    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: Two())
-    assert [float(loss()) for loss in losses] == alone

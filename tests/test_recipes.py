@@ -5,7 +5,6 @@ import json
 from dataclasses import asdict
 
 import ablation
-import keras
 import numpy as np
 import pytest
 import real_pairs
@@ -14,8 +13,6 @@ from PIL import Image
 
 from helpers import env
 from helpers.data import made_batches
-from helpers.models import unet
-from helpers.runs import open_run
 from helpers.synthesis import Mixture
 
 RESULTS = env.SAMPLE_DATA / "results"
@@ -44,14 +41,6 @@ def test_validation_pairs_are_never_trained_on(real_folder):
     assert [p.hazy.stem for p in held] == ["B2"]
 
 
-def test_only_training_scenes_of_the_sample_are_used():
-    scenes = train_improved.sample_scenes()
-    assert len(scenes) == len(list((env.SAMPLE_DATA / "train" / "clear").iterdir()))
-    for clear, depth, sky in scenes:
-        assert clear.shape[:2] == depth.shape == sky.shape
-        assert clear.dtype == depth.dtype == sky.dtype == "uint8"
-
-
 def test_batches_go_on_where_they_stopped(real_folder):
     pairs, _ = real_pairs.split_pairs(real_folder)
     mixture = Mixture(train_improved.real_images(pairs), [], size=32, seed=3)
@@ -60,28 +49,6 @@ def test_batches_go_on_where_they_stopped(real_folder):
     assert first[0][0].shape == (2, 32, 32, 3)
     assert np.array_equal(first[3][0], later[0]) and np.array_equal(first[3][1], later[1])
     assert float(np.min(first[0][0])) >= -1 and float(np.max(first[0][0])) <= 1
-
-
-def test_an_interrupted_recipe_goes_on(tmp_path):
-    recipe = train_improved.Recipe(filters=(4, 4), blocks=(0, 1), steps=10, warm_up=1)
-    parts = train_improved.build(recipe)
-    average, generator = parts[0]
-    assert all(map(np.array_equal, average.get_weights(), generator.get_weights()))
-    run = open_run(recipe, *parts, tmp_path)
-    generator.set_weights([w + 1 for w in generator.get_weights()])
-    run.step = 5
-    run.save_checkpoint()
-    again = train_improved.build(recipe)
-    assert open_run(recipe, *again, tmp_path).step == 5
-    assert all(map(np.array_equal, again[0][1].get_weights(), generator.get_weights()))
-
-
-def test_the_first_row_is_the_pix2pix_of_notebook_03():
-    row = ablation.ROWS[0]
-    keras.utils.set_random_seed(0)
-    network = ablation.build_generator(row)
-    assert network.count_params() == unet(ablation.WIDTH).count_params()
-    assert (row.adversary, row.rate, row.ssim, row.data) == (0.01, 2e-3, 0.0, "sample")
 
 
 def test_committed_ablation_is_that_of_the_script():

@@ -187,12 +187,9 @@ def test_rebuilt_within_two_levels(tmp_path, scene):
 
 GOOD = '[ground]\nhorizon = 0.5\n[[layer]]\npoints = [[0, 0], [1, 0], [1, 1]]\ndistance = 1.0\n'
 BAD_SKETCHES = {
-    "missing": (None, "no such sketch"),
     "no-toml": ("[ground\n", "not valid TOML"),
     "unknown-key": (GOOD + "colour = 1\n", "unknown key 'colour'"),
-    "two-points": (GOOD.replace(", [1, 1]", ""), "3 or more points"),
     "both": (GOOD + "foot = 0.5\n", "either distance or foot"),
-    "horizon-below": (GOOD.replace("= 0.5", "= 1.0"), "a number below 1"),
 }
 
 

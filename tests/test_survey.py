@@ -128,19 +128,6 @@ def test_parts_of_images_side_by_side(tmp_path, capsys, half, said_to_be, found)
     assert "to train on: 4 pairs" in said and "held back:   3 pairs" in said
 
 
-def test_the_border_of_sots_is_told(tmp_path, capsys):
-    for side in ("hazy", "gt"):
-        (tmp_path / side).mkdir()
-    for n, pair in enumerate(find_pairs(SAMPLES)[:8:4]):
-        with Image.open(pair.hazy) as hazy:
-            hazy.crop((4, 4, hazy.width - 4, hazy.height - 4)).save(
-                tmp_path / "hazy" / f"140{n}_1.png")
-        shutil.copy(pair.clear, tmp_path / "gt" / f"140{n}.jpg")
-    said, warnings = run(capsys, tmp_path)
-    assert warnings == [] and "names as in: scene_number (2 pairs)" in said
-    assert "the clear image of 2 pairs is larger, and is cropped in the centre" in said
-
-
 def test_what_cannot_be_split(folder, capsys):
     for path in sorted((folder / "hazy").iterdir())[4:]:
         path.unlink()
