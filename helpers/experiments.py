@@ -301,11 +301,15 @@ class Record:
         return VARIANTS[self.name].title
 
 
-def stored(name, seed=0, folder=STORED):
-    """The :class:`Record` of a run that ships; of seed 0 with pictures. Notebook 06."""
+def stored(folder=STORED):
+    """The runs that ship: {(name, seed): :class:`Record`}, those of seed 0 with pictures.
+
+    Notebook 06.
+    """
     runs = json.loads((folder / "results.json").read_text(encoding="utf-8"))["runs"]
-    run = next(run for run in runs if (run["name"], run["seed"]) == (name, seed))
-    return Record(name, seed, run["history"], run["scores"], load_frames(folder / name))
+    return {(run["name"], run["seed"]): Record(
+        run["name"], run["seed"], run["history"], run["scores"],
+        {} if run["seed"] else load_frames(folder / run["name"])) for run in runs}
 
 
 def scenes_of(task, folder=STORED):

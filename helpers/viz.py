@@ -169,6 +169,19 @@ def loss_figure(history, status="", done=None, pictures=None):
     return figure
 
 
+def beside_stored(report, stored, clear):
+    """Figure of a run in the laboratory: input, its output now, the stored one, and the truth.
+
+    ``report`` is a :class:`helpers.runs.Report`. Notebook 06.
+    """
+    (hazy, now, _), *_ = report.pictures
+    step = report.history[-1]["step"]
+    figure = grid([[hazy, now, stored, clear]],
+                  ["input", f"yours, step {step}", "stored, nearest step", "truth"])
+    figure.suptitle(report.status)
+    return figure
+
+
 def training_figure():
     """A callback for :func:`helpers.training.fit`: :func:`loss_figure`, replaced in place.
 

@@ -107,3 +107,26 @@ def test_no_new_graph_for_each_size():
     for side in (12, 13, 14):
         metrics.ssim(np.zeros((side, 20, 3)), np.zeros((side, 20, 3)))
     assert metrics._ssim.experimental_get_tracing_count() == 1
+
+
+# The power spectrum.
+
+
+def waves(period, axis=1):
+    x = np.arange(300) / period
+    wave = np.broadcast_to(0.5 + 0.2 * np.cos(2 * np.pi * x), (300, 300))
+    return np.repeat((wave if axis else wave.T)[..., None], 3, axis=-1)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("period, k", [(2, 128), (4, 64), (16, 16)])
+def test_what_repeats_is_a_spike(period, k, axis):
+    power = metrics.spectrum(waves(period, axis))
+    assert power.shape == (129,) and power.argmax() == k
+    assert power[k] > 100 * np.delete(power, range(k - 2, min(k + 3, 129))).max()
+
+
+def test_a_flat_picture_has_no_power_and_a_small_one_no_spectrum():
+    assert np.allclose(metrics.spectrum(np.full((256, 400, 3), 0.3)), 0)
+    with pytest.raises(ValueError, match=r"256 pixels a side or more, not \(200, 400\)"):
+        metrics.spectrum(np.zeros((200, 400, 3)))

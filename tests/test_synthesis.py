@@ -10,7 +10,9 @@ from helpers.images import load_image, to_uint8
 from helpers.synthesis import (
     Mixture,
     Ranges,
+    ThickFog,
     find_sky,
+    fog_views,
     jpeg,
     make_haze,
     random_crop,
@@ -18,6 +20,7 @@ from helpers.synthesis import (
     restrengthen,
     smooth_noise,
     synthesise,
+    thick_fog,
     vary_exposure,
 )
 
@@ -328,3 +331,49 @@ def test_all_pictures_take_part_in_the_ranges_given(sources):
         return np.mean([np.abs(np.subtract(*mixture(n))).mean() for n in range(25)])
 
     assert change(1.0) < 0.06 < change(0.0)
+
+
+# Thick fog.
+
+
+def fog_scene(side=40):
+    rng = np.random.default_rng(1)
+    return "scene", rng.random((side, side + 20, 3)).astype("float32"), np.linspace(
+        0.2, 3, side * (side + 20)).reshape(side, side + 20).astype("float32")
+
+
+def test_thick_fog_by_hand():
+    """exp(-2 · 0.5) near, exp(-2 · 3) far, in 8 bits; the noise has 6 grey levels."""
+    clear, depth = np.zeros((2, 20000, 3), "float32"), np.repeat([[0.1], [3.0]], 20000, axis=1)
+    hazy = thick_fog(clear, depth, np.random.default_rng(0), 2.0, 0.8)
+    assert hazy.dtype == "float32" and np.allclose(hazy * 255, np.round(hazy * 255), atol=1e-4)
+    expected = 0.8 * (1 - np.exp([-1.0, -6.0]))
+    assert hazy.mean(axis=(1, 2)) == pytest.approx(expected, abs=0.001)
+    assert hazy.std(axis=(1, 2)) * 255 == pytest.approx([6, 6], abs=0.1)
+
+
+def test_fog_pairs_repeat_and_belong_together():
+    one, same, other = (ThickFog([fog_scene()], 32, seed) for seed in (3, 3, 4))
+    for n in range(5):
+        assert all(map(np.array_equal, one(n), same(n)))
+        assert not np.array_equal(one(n)[1], other(n)[1])
+    assert len({one(n)[1].tobytes() for n in range(8)}) == 8
+    thin = ThickFog([("scene", fog_scene()[1], np.zeros((40, 60)))], 32)
+    hazy, clear = thin(0)
+    assert hazy.shape == clear.shape == (32, 32, 3) and np.corrcoef(
+        hazy.ravel(), clear.ravel())[0, 1] > 0.8
+
+
+def test_fog_without_jitter_and_unpaired():
+    still = ThickFog([fog_scene()], 32, jitter=False)
+    middle = fog_scene()[1][4:36, 14:46]
+    assert all(np.array_equal(still(n)[1], middle) for n in range(3))
+    apart = ThickFog([("scene", fog_scene()[1], np.zeros((40, 60)))], 32, paired=False)
+    assert max(abs(np.corrcoef(*(x.ravel() for x in apart(n)))[0, 1]) for n in range(4)) < 0.5
+
+
+def test_fog_views_take_the_middle_in_one_fog():
+    (name, hazy, clear), = fog_views([fog_scene()], 32)
+    (_, again, _), = fog_views([fog_scene()], 32, seed=1)
+    assert name == "scene" and np.array_equal(clear, fog_scene()[1][4:36, 14:46])
+    assert 0 < np.abs(hazy - again).mean() * 255 < 10, "the noise alone differs"

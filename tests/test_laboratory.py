@@ -1,0 +1,79 @@
+"""helpers.panels.laboratory: two runs side by side, step by step, and predictions that are marked.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.experiments import SHOWN, Record
+from helpers.panels.laboratory import Laboratory, label, prediction
+
+L1, GAN = label("l1"), label("pix2pix")
+
+
+def save(path, grey):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (256, 256), (grey,) * 3).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two stored runs of one scene: a grey that grows with the step, and the truth, 200."""
+    runs = []
+    for k, name in enumerate(("l1", "pix2pix")):
+        for n, step in enumerate(SHOWN):
+            save(tmp_path / name / "frames" / f"{step:06}_petra.jpg", 100 + 10 * n + 30 * k)
+        history = [{"step": step, "l1": 0.3} | ({"discriminator": 0.6} if k else {})
+                   for step in SHOWN]
+        scores = {"psnr": 16.0 - k, "ssim": 0.5, "sharpness": 0.3 + k, "sharpness_halved": 0.5}
+        runs.append({"name": name, "seed": 0, "history": history, "scores": scores})
+    for kind, grey in (("hazy", 220), ("clear", 200)):
+        save(tmp_path / "fog" / kind / "petra.jpg", grey)
+    (tmp_path / "results.json").write_text(json.dumps({"runs": runs}))
+    return tmp_path
+
+
+def test_what_the_panel_shows(folder):
+    lab = Laboratory("fog", folder)
+    assert list(lab.runs) == [L1, GAN]
+    picture, text, chart = lab(L1, GAN, "petra", SHOWN[-1], 0.5)
+    grey = np.rint(picture * 255)
+    assert abs(grey[100, 50, 0] - 150) < 3 and abs(grey[100, 350, 0] - 180) < 3
+    assert chart.dtype == np.uint8 and chart.shape[2] == 4
+    assert "14.2 dB" in text and "22.1 dB" in text and "15.0" in text and "1.30" in text
+    earlier, _, moved = lab(L1, GAN, "petra", SHOWN[0], 1.0)
+    assert abs(np.rint(earlier * 255)[100, 350, 0] - 100) < 3, "all of it is the left run"
+    assert not np.array_equal(chart, moved), "the cursor moves"
+
+
+def test_a_run_of_ones_own_joins_the_others(folder):
+    lab = Laboratory("fog", folder)
+    pictures = {"petra": {1: np.zeros((256, 256, 3), "float32"),
+                          50: np.ones((256, 256, 3), "float32")}}
+    lab.runs["mine"] = Record("l1", 0, [{"step": 1, "l1": 0.5}], None, pictures, live=True)
+    for step, value in ((25, 0), (50, 1), (700, 1)):
+        picture, text, _ = lab("mine", GAN, "petra", step, 0.5)
+        assert abs(picture[100, 50, 0] - value) < 0.01
+    assert "–" in text, "it has no scores yet"
+
+
+def test_the_panel_moves(folder):
+    panel = Laboratory("fog", folder).panel()
+    controls = {c.description: c for c in panel.children[0].children}
+    shown = panel.children[1].children[0].children[0]
+    for name, value in (("wipe", 0.0), ("step", SHOWN[0]), ("left", GAN), ("right", L1)):
+        before = shown.value
+        controls[name].value = value
+        assert shown.value != before, name
+
+
+def test_a_prediction_is_marked():
+    box = prediction("What then?", {"this": "It does <so>.", "that": "Why?"}, right="this")
+    _, buttons, reply = box.children
+    assert buttons.value is None and reply.value == ""
+    buttons.value = "that"
+    assert "Look again." in reply.value and "Why?" in reply.value
+    buttons.value = "this"
+    assert "Yes." in reply.value and "&lt;so&gt;" in reply.value
