@@ -25,7 +25,7 @@ from helpers.models import encoder_block, normal
 from helpers.pairs import find_pairs, one_per_scene
 from helpers.runs import load_frames
 from helpers.synthesis import ThickFog, fog_scenes, fog_views
-from helpers.training import SCHEDULES, Settings, build, computing_in, fit, update
+from helpers.training import SCHEDULES, Adam, Settings, build, computing_in, fit, update
 
 STORED = env.SAMPLE_DATA / "laboratory"
 STEPS = 700  # notebook 05 trains as many on a CPU with bfloat16
@@ -105,7 +105,7 @@ def with_judge(settings, halvings=3, norm=True, frozen_after=None):
     if frozen_after is not None:
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(
             [frozen_after], [settings.discriminator_rate, 0.0])
-    d_adam = keras.optimizers.Adam(rate, beta_1=0.5)
+    d_adam = Adam(rate, beta_1=0.5)
     d_adam.build(discriminator.trainable_variables)
     return (average, generator, discriminator), (g_adam, d_adam)
 
@@ -117,7 +117,7 @@ def fed_bytes(settings):
         average, generator = (
             keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(127.5, 127.5), inner])
             for inner in (average, generator))
-    g_adam = keras.optimizers.Adam(SCHEDULES[settings.schedule](
+    g_adam = Adam(SCHEDULES[settings.schedule](
         settings.learning_rate, settings.steps), beta_1=0.5)
     g_adam.build(generator.trainable_variables)
     return (average, generator, discriminator), (g_adam, d_adam)

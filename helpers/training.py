@@ -38,6 +38,24 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "steps": self.steps}
 
 
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam, computed by TensorFlow's one fused operation instead of a dozen.
+
+    The same numbers, in a quarter of the time: each of the dozen passes over all weights again.
+    Kingma and Ba 2015; notebook 05.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        i, kind = self._get_variable_index(variable), variable.dtype
+        beta_1, beta_2 = (tf.constant(beta, kind) for beta in (self.beta_1, self.beta_2))
+        step = tf.cast(self.iterations + 1, kind)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle, m=self._momentums[i].value.handle,
+            v=self._velocities[i].value.handle, beta1_power=beta_1**step,
+            beta2_power=beta_2**step, lr=tf.cast(learning_rate, kind), beta1=beta_1, beta2=beta_2,
+            epsilon=tf.constant(self.epsilon, kind), grad=gradient)
+
+
 SCHEDULES = {"linear": LinearDecay, "cosine": keras.optimizers.schedules.CosineDecay}
 LEVELS = 8  # of the U-Net: each halves height and width
 
@@ -133,7 +151,7 @@ def build(settings):
     optimizers = []
     rates = (settings.learning_rate, generator), (settings.discriminator_rate, discriminator)
     for rate, network in rates:
-        adam = keras.optimizers.Adam(SCHEDULES[settings.schedule](rate, settings.steps), beta_1=0.5)
+        adam = Adam(SCHEDULES[settings.schedule](rate, settings.steps), beta_1=0.5)
         adam.build(network.trainable_variables)
         optimizers.append(adam)
     return (average, generator, discriminator), tuple(optimizers)

@@ -13,6 +13,7 @@ from helpers import env
 from helpers.pairs import find_pairs
 from helpers.runs import gradient_lengths
 from helpers.training import (
+    Adam,
     LinearDecay,
     Settings,
     build,
@@ -242,6 +243,20 @@ def test_the_compiled_step():
     assert float(numbers["l1"]) == pytest.approx(float(losses["l1"]))
     # A logit above 0 says "real": d·clear < 0 is wrong of the real one, d·fake > 0 of the fake one.
     assert (float(numbers["real_right"]), float(numbers["fake_right"])) == (0, 0)
+
+
+def test_adam_is_keras_adam():
+    """Three steps of the fused operation and of Keras' own, with a falling rate."""
+    found = []
+    for kind in (Adam, keras.optimizers.Adam):
+        weights = keras.Variable(np.linspace(-1, 1, 5).astype("float32"))
+        adam = kind(LinearDecay(0.1, 4), beta_1=0.5)
+        adam.build([weights])
+        for n in range(3):
+            adam.apply([tf.constant([1.0, -0.2, 0.0, 3.0, 1e-4]) * (n + 1)], [weights])
+        found.append(np.array(weights))
+    assert np.abs(found[0] - np.linspace(-1, 1, 5)).max() > 0.1
+    np.testing.assert_allclose(*found, atol=1e-5)
 
 
 def test_lengths_of_gradients_from_adam():
