@@ -122,6 +122,6 @@ def wrong_guess(clear, depth, guessed_beta, guessed_airlight, beta=1.0, airlight
     before_seen, after_seen = (psnr(image[seen], clear[seen]) for image in (hazy, back))
     verdict = "better" if after > before else "worse"
     picture = beside([hazy, back, clear], ["hazy", "inverted with the guess", "clear"])
-    return picture, (f"PSNR of the whole picture: hazy {before:.1f} dB, inverted {after:.1f} dB, "
-                     f"{abs(after - before):.1f} dB {verdict}; where t is 0.1 or more: hazy "
+    return picture, (f"PSNR: hazy {before:.1f} dB, inverted {after:.1f} dB, "
+                     f"{abs(after - before):.1f} dB {verdict}; where t ≥ 0.1: hazy "
                      f"{before_seen:.1f} dB, inverted {after_seen:.1f} dB")
