@@ -43,6 +43,7 @@ MANIFEST = {  # function: (notebook, module of helpers)
     "compile_step": ("05", "training"),
     "fit": ("05", "training"),
     "psnr": ("07", "metrics"),
+    "sharpness": ("07", "metrics"),
     "plain_encoder_block": ("08", "models"),
     "resize_block": ("08", "models"),
     "residual_block": ("08", "models"),
