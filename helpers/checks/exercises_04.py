@@ -120,33 +120,10 @@ def _level(answer):
 
 
 def _one_level(answer, x, filters, n):
-    """Case ``n`` of exercise 04.2; in the first, untouched lines are noticed."""
-    (batch, height, width, channels), seen, outputs = x.shape, [], []
+    """Case ``n`` of exercise 04.2: what inside is given, and what comes out."""
+    (batch, height, width, channels), seen = x.shape, []
     place = f"On {height}×{width} pixels: "
-    for scale in (0.0, 20.0):
-        def inside(y, scale=scale):
-            seen.append(tuple(y.shape))
-            return 0 * y + scale * tf.random.stateless_normal(y.shape, (3, n))
-
-        keras.utils.set_random_seed(7)
-        try:
-            result = answer(tf.identity(x), filters, inside)
-        except (ValueError, tf.errors.InvalidArgumentError) as error:
-            if height % 2 or width % 2:
-                raise Wrong(f"{place}it stops with {type(error).__name__}. Halved, an odd number "
-                            "is rounded up; what comes back is one row or column too "
-                            "large.") from None
-            if isinstance(error, ValueError) and "oncat" not in str(error):
-                raise
-            raise Wrong(f"{place}it stops, for the tensors do not fit together. Print their "
-                        "shapes: half the size inside, doubled after it.") from None
-        if untouched(result):
-            if seen or n:
-                raise Wrong("Return the joined tensor.")
-            raise NotYet("fill in the lines with ... and return the joined tensor.")
-        if not hasattr(result, "shape") or len(result.shape) != 4:
-            raise Wrong("Return one tensor: (batch, height, width, filters + channels).")
-        outputs.append(np.asarray(result))
+    outputs = [_run_level(answer, x, filters, n, scale, seen) for scale in (0.0, 20.0)]
     half = (batch, -(-height // 2), -(-width // 2), filters)
     if not seen:
         raise Wrong("Nothing has happened inside: call inside(...) once, between halving and "
@@ -165,17 +142,46 @@ def _one_level(answer, x, filters, n):
                     "channels.")
     if got != wanted:
         raise Wrong(f"{place}the result has the shape {got}, not {wanted}.")
-    given = np.asarray(x)
     joined = [part for part in (slice(None, channels), slice(filters, None))
-              if all(np.allclose(out[..., part], given) for out in outputs)]
+              if all(np.allclose(out[..., part], x) for out in outputs)]
     if not joined:
         raise Wrong(f"{place}x should be in the result as it came in, before or after the "
                     "channels from inside.")
-    rest = [out[..., channels:] if joined[0].start is None else out[..., :filters]
-            for out in outputs]
-    if height * width > 20 and np.allclose(*rest, atol=1e-6):  # of few values ReLU may leave none
+    rest = slice(channels, None) if joined[0].start is None else slice(None, filters)
+    alike = np.allclose(*(out[..., rest] for out in outputs), atol=1e-6)
+    if alike and height * width > 20:  # of few values ReLU may leave none
         raise Wrong("The result does not depend on what happens inside: double what inside "
                     "returns, not what went in.")
+
+
+def _run_level(answer, x, filters, n, scale, seen):
+    """The result as an array; what ``inside``, random of size ``scale``, is given goes to ``seen``.
+
+    In the first case, ``n`` of 0, untouched lines are noticed.
+    """
+    def inside(y):
+        seen.append(tuple(y.shape))
+        return 0 * y + scale * tf.random.stateless_normal(y.shape, (3, n))
+
+    keras.utils.set_random_seed(7)
+    try:
+        result = answer(tf.identity(x), filters, inside)
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        place = f"On {x.shape[1]}×{x.shape[2]} pixels: "
+        if x.shape[1] % 2 or x.shape[2] % 2:
+            raise Wrong(f"{place}it stops with {type(error).__name__}. Halved, an odd number is "
+                        "rounded up; what comes back is one row or column too large.") from None
+        if isinstance(error, ValueError) and "oncat" not in str(error):
+            raise
+        raise Wrong(f"{place}it stops, for the tensors do not fit together. Print their shapes: "
+                    "half the size inside, doubled after it.") from None
+    if untouched(result):
+        if seen or n:
+            raise Wrong("Return the joined tensor.")
+        raise NotYet("fill in the lines with ... and return the joined tensor.")
+    if not hasattr(result, "shape") or len(result.shape) != 4:
+        raise Wrong("Return one tensor: (batch, height, width, filters + channels).")
+    return np.asarray(result)
 
 
 @exercise("04.3")
