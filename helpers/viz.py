@@ -12,7 +12,7 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython import get_ipython
-from IPython.display import HTML, Markdown, display
+from IPython.display import HTML, display
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from PIL import Image, ImageOps
 
@@ -73,7 +73,7 @@ def show(figure, alt, caption="", handle=None):
     else:
         display(data, metadata=metadata, raw=True)
     if caption:
-        display(Markdown(caption))
+        display({"text/markdown": caption, "text/plain": caption}, raw=True)
 
 
 def grid(rows, titles=None, labels=None, cmap=MAP, width=12.0):
