@@ -137,7 +137,7 @@ def _mistakes(answer):
         raise Wrong(f"{count} The two dark ones are close. Make one of the mistakes yourself, and "
                     "take the mean difference to A and to D.")
     if {given["B"], given["C"]} == {MISTAKES["B"], MISTAKES["C"]}:
-        raise Wrong(f"{count} Of the two that look plausible, one has lost contrast, the other has "
+        raise Wrong(f"{count} Of the two that look plausible, one is too bright, the other has "
                     "other colours. Which mistake touches the colours?")
     raise Wrong(f"{count} Think of a mid grey: which mistakes make it darker before it is shown, "
                 "which brighter, and which leave it as it is?")
