@@ -52,6 +52,7 @@ MANIFEST = {  # function: (notebook, module of helpers)
     "ssim_loss": ("08", "losses"),
     "restrengthen": ("08", "synthesis"),
     "update_average": ("08", "training"),
+    "distribute_batches": ("09", "training"),
     "serving_model": ("09", "export"),
     "call_saved_model": ("09", "export"),
     "call_litert": ("09", "export"),
