@@ -45,8 +45,8 @@ def _measure_transmission(measure):
             raise Wrong(f"Where J equals A in one colour, {told}. That colour says nothing about "
                         "t, and should have no say.")
         raise Wrong("Where J equals A in all three colours, 1 is asked for; elsewhere it is right."
-                    if right[[0, 1, 4, 5]].all() else "Where J equals A in all three colours, the "
-                    "rest of the picture suffers.")
+                    if right[[0, 1, 4, 5]].all() else "Where J equals A in all three colours, your "
+                    "function spoils other pixels, too.")
 
 
 @exercise("01.2")
