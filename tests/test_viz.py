@@ -200,7 +200,8 @@ def test_a_run_without_adversary_says_so(history):
 
 
 def report(n):
-    return SimpleNamespace(history=HISTORY, status=f"step {n}", done=n / 2, pictures=[[picture()] * 3])
+    return SimpleNamespace(history=HISTORY, status=f"step {n}", done=n / 2,
+                           pictures=[[picture()] * 3])
 
 
 def test_training_prints_lines_where_there_is_no_front_end(monkeypatch, capsys):
