@@ -231,7 +231,7 @@ def distribute_batches(strategy, pairs, settings, start=0):
 
     The devices together get batch n of ``settings.batch`` pairs at step n, as one device alone
     would. Raises :class:`helpers.weights.RunError` if they cannot share a batch evenly, and
-    :class:`helpers.images.ImageError` for a file that cannot be read. Notebook 05.
+    :class:`helpers.images.ImageError` for a file that cannot be read. Notebook 09.
     """
     devices = strategy.num_replicas_in_sync
     if settings.batch % devices:
