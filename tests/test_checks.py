@@ -1,175 +1,131 @@
-"""helpers.checks: right, not yet, or wrong with a hint; never raises, never tells the answer."""
+"""helpers.checks: one way to check, and what the checks of all notebooks share."""
 
 import re
+from collections import Counter
 
 import nbformat
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers import env
-from helpers.checks import check_choices, check_function, check_value
-from helpers.models import receptive_field
-
-EXPECTED = 1.9188
-
-
-def said(capsys):
-    output = capsys.readouterr()
-    assert output.err == ""
-    (line,) = output.out.splitlines()
-    assert line.startswith("Exercise 4: ")
-    return line.removeprefix("Exercise 4: ")
-
-
-def value(capsys, answer, **options):
-    check_value(4, answer, EXPECTED, hints=[(0.0878, "There 90 % are left.")], **options)
-    return said(capsys)
+from helpers import checks, env
+from helpers.checks import NotYet, Wrong, call, compare, letter, number, words
 
 
 class Unwilling:
     def __float__(self):
         raise RuntimeError("no")
 
-    __array__ = __eq__ = __float__
+    __array__ = __eq__ = __getitem__ = __float__
     __hash__ = None
 
 
-VALUES = {
-    "right.": (1.9188, 1.92, np.float32(1.9188), np.array(1.9188), np.array([1.9188]),
-               np.array([[1.9188]]), [1.9188], tf.constant([1.9188]), "1.9188"),
-    "not yet": (None, ...),
-    "not quite. There 90 % are left.": (0.0878, np.array([0.0878])),
-    "not quite: it should be larger": (1.5, -1, True),
-    "not quite: it should be smaller": (2.5, 1e9),
-    "a number is asked for, not ": (
-        "about two", [1, 2], np.zeros((2, 2)), len, int, 1j, 10**400, Unwilling(), {}, [],
-        float("nan"), float("inf"), tf.zeros((2, 2))),
-}
+def told(judge, *arguments, **options):
+    """What a check would say: "right." or its hint, or "not yet"."""
+    try:
+        judge(*arguments, **options)
+    except Wrong as error:
+        return str(error)
+    except NotYet as error:
+        return f"not yet: {error}"
+    return "right."
 
 
-@pytest.mark.parametrize("verdict, answer", [(v, a) for v, answers in VALUES.items()
-                                             for a in answers])
-def test_values(capsys, verdict, answer):
-    told = value(capsys, answer)
-    assert told.startswith(verdict)
-    assert verdict == "right." or "1.9" not in told, "the expected value is never told"
+def test_an_unknown_exercise_names_those_there_are(verdict):
+    said = verdict("05.9", 1)
+    assert said.startswith("there is no such exercise; there are 00.1, 01.1, 01.2")
+    assert verdict("nonsense", 1) == said
 
 
-def test_tolerance(capsys):
-    assert value(capsys, 1.92, tolerance=1e-4).startswith("not quite")
-    assert value(capsys, 2.1, tolerance=0.1) == "right."
+@pytest.mark.parametrize("answer", [1.5, np.float32(1.5), np.array(1.5), np.array([[1.5]]), [1.5],
+                                    tf.constant([1.5]), "1.5", " 1.5 "], ids=repr)
+def test_a_number_in_any_dress(answer):
+    assert number(answer) == 1.5
+
+
+@pytest.mark.parametrize("answer", ["about two", [1, 2], np.zeros((2, 2)), len, int, 1j, 10**400,
+                                    {}, [], float("nan"), float("inf"), tf.zeros((2, 2)), True],
+                         ids=lambda a: type(a).__name__)
+def test_what_is_no_number(answer):
+    assert told(number, answer).startswith("A number is asked for, not ")
 
 
 @pytest.mark.parametrize("answer, verdict", [
-    ([(4, 2), (4, 2), (4, 1), (4, 1)], "right."), (((4, 2), (4, 2), (4, 1), (4, 1)), "right."),
-    ([(34, 1)], "not quite. Five layers"), ([(4, 1)] * 11, "not quite. Five layers"),
-    ([(4, 2)] * 3 + [(4, 1)] * 2, "not quite: it should be smaller."), (..., "not yet"),
-    (34, "this answer cannot be checked (TypeError"), ([4, 2], "this answer cannot be checked"),
-    ("four", "this answer cannot be checked"),
+    ({"A": "left", "B": "right", "C": 1}, "right."), ({"A": " LEFT", "B": ["right"]}, "right."),
+    ({"A": "left", "B": np.array("right")}, "right."),
+    ({"A": "left", "B": ...}, "not yet: replace each ..."), ({"A": None, "B": "up"}, "not yet"),
+    ({"A": "left", "B": "up"}, "B: one of left, right"), ({"A": 3, "B": "left"}, "A: one of"),
+    *[(odd, "Keep the dictionary") for odd in ({"A": "left"}, "left", 3, Unwilling())],
 ])
-def test_the_exercise_on_receptive_fields(capsys, answer, verdict):
-    """What is measured of the answer decides, and its limits; 34 once raised, [(34, 1)] passed."""
-    limits = [(lambda layers: len(layers) <= 5 and all(k <= 4 and s <= 2 for k, s in layers),
-               "Five layers at most.")]
-    check_value(4, answer, 34, tolerance=1e-6, measure=receptive_field, limits=limits)
-    assert said(capsys).startswith(verdict)
+def test_words(answer, verdict):
+    assert told(words, answer, ["A", "B"], ["left", "right"]).startswith(verdict)
+
+
+@pytest.mark.parametrize("answer, verdict", [
+    ("b", "right."), ("(B)", "right."), ([" b. "], "right."), (np.array("b"), "right."),
+    ("a", "Because."), ("c", "Choose one of: a, b"), (2, "Choose one of"), (..., "not yet"),
+    ([None], "not yet"),
+])
+def test_letters(answer, verdict):
+    assert told(letter, answer, {"a": "Because."}, "b").startswith(verdict)
 
 
 ARRAY = np.arange(12.0).reshape(3, 4)
-CASES = [((ARRAY, 2), ARRAY * 2 + 0.5), ((ARRAY + 1, 3), ARRAY * 3 + 3.5)]
-HINT = "Twice is not thrice."
 
 
-def function(capsys, answer, cases=CASES, **options):
-    check_function(4, answer, cases, HINT, **options)
-    return said(capsys)
-
-
-def stub(a, n):
-    ...  # as an untouched exercise stands in a notebook
-
-
-def fails(a, n):
-    raise KeyError("x")
-
-
-def in_place(a, n):
-    a *= n
-    return a + 0.5
-
-
-FUNCTIONS = [
-    (lambda a, n: a * n + 0.5, "right."), (in_place, "right."),
-    (lambda a, n: (a * n + 0.5).astype("float32"), "right."),
-    (lambda a, n: (a * n + 0.5).tolist(), "right."),
-    (lambda a, n: tf.constant(a * n + 0.5), "right."),
-    *[(answer, "not yet") for answer in (stub, lambda a, n: ..., None, ...)],
-    (lambda a, n: a * n, "not quite: 100% of the values are wrong"),
-    (lambda a, n: a * n + 0.5 + (a == 3), "not quite: 8% of the values are wrong"),
-    (lambda a, n: a * 2 + 0.5, "not quite: 100% of the values are wrong"),
-    (lambda a, n: a * np.nan, "not quite: 100% of the values are wrong"),
-    (lambda a, n: a[0] * n, "the result has shape (4,), not (3, 4)"),
-    (lambda a, n: 3, "the result has shape (), not (3, 4)"),
-    (fails, "it stops with KeyError: 'x'"), (lambda a: a, "it stops with TypeError"),
-    (3, "it stops with TypeError"), (lambda a, n: "abc", "the result is a str"),
-    (lambda a, n: [[1], [1, 2]], "the result is a list"), (lambda a, n: {}, "the result is a dict"),
-    (lambda a, n: Unwilling(), "the result is a Unwilling"),
-    (lambda a, n: (x for x in a), "the result is a generator"),
-]
-
-
-@pytest.mark.parametrize("answer, verdict", FUNCTIONS)
-def test_functions(capsys, answer, verdict):
-    told = function(capsys, answer)
-    assert told.startswith(verdict)
-    assert verdict in ("right.", "not yet") or told.endswith(HINT)
-
-
-@pytest.mark.parametrize("result", [22.5, np.array([22.5]), [[22.5]], tf.constant([22.5])], ids=str)
-def test_one_number_may_be_wrapped(capsys, result):
-    assert function(capsys, lambda: result, cases=[((), 22.5)]) == "right."
-
-
-@pytest.mark.parametrize("guess", [0.0, 1.0, -3.0])
-def test_a_guess_does_not_get_the_answer_told(capsys, guess):
-    """"Off by 22.5" for a guess of 0 would tell that it is 22.5."""
-    told = function(capsys, lambda: guess, cases=[((), 22.5)])
-    assert not [n for n in ("22.5", "21.5", "25.5") if n in told]
-
-
-def test_function_tolerance(capsys):
-    near = lambda a, n: a * n + 0.501  # noqa: E731
-    assert function(capsys, near).startswith("not quite")
-    assert function(capsys, near, tolerance=0.01) == "right."
-
-
-@pytest.mark.parametrize("answers, verdict", [
-    ({"A": "range", "B": "strangers", "more": 1}, "right."),
-    ({"A": "range", "B": None}, "not yet: replace each ..."),
-    ({"A": "range", "B": ...}, "not yet: replace each ..."),
-    ({"A": "strangers", "B": "strangers"}, "1 of 2 right. Look at the batch."),
-    ({"A": "swapped", "B": "range"}, "0 of 2 right. Look at the batch."),
-    ({"A": "rnage", "B": "strangers"}, "'rnage' is none of: range, strangers, swapped."),
-    ({"A": np.zeros(2), "B": "strangers"}, "array([0., 0.]) is none of: range, strangers"),
-    ({"A": Unwilling(), "B": "strangers"}, "<"),
-    *[(odd, "an answer for each of A, B is asked for.")
-      for odd in ({"A": "range"}, None, "range", 3)],
+@pytest.mark.parametrize("result, verdict", [
+    (ARRAY, "right."), (ARRAY.tolist(), "right."), (tf.constant(ARRAY), "right."),
+    (ARRAY.astype("float32"), "right."), (ARRAY + 1, "100% of the values are wrong. Look."),
+    (ARRAY + (ARRAY == 3), "8% of the values are wrong"), (ARRAY * np.nan, "100% of the values"),
+    (ARRAY[0], "The result has shape (4,), not (3, 4). Look."), (3, "The result has shape ()"),
+    ("abc", "The result is a str"), ([[1], [1, 2]], "The result is a list"),
+    (Unwilling(), "The result is a Unwilling"), ((x for x in ARRAY), "The result is a generator"),
 ])
-def test_choices(capsys, answers, verdict):
-    check_choices(4, answers, {"A": "range", "B": "strangers"},
-                  ("range", "strangers", "swapped"), "Look at the batch.")
-    assert said(capsys).startswith(verdict)
+def test_arrays(result, verdict):
+    assert told(compare, result, ARRAY, "Look.").startswith(verdict)
 
 
-def check_cells():
-    for path in sorted((env.ROOT / "notebooks").rglob("*.ipynb")):
+@pytest.mark.parametrize("guess", [0.0, 1.0, [[-3.0]]])
+def test_a_guess_does_not_get_the_answer_told(guess):
+    """"Off by 22.5" for a guess of 0 would tell that it is 22.5."""
+    said = told(compare, guess, 22.5, "Look.")
+    assert said.startswith("100%") and not [n for n in ("22.5", "21.5", "25.5") if n in said]
+
+
+def test_a_function_gets_copies_and_must_answer():
+    given = ARRAY.copy()
+
+    def in_place(a):
+        a *= 2
+        return a
+
+    assert np.array_equal(call(in_place, given), 2 * ARRAY) and np.array_equal(given, ARRAY)
+    assert told(call, 3).startswith("A function is asked for, not int")
+    for nothing in (lambda: None, lambda: ...):
+        assert told(call, nothing).startswith("not yet")
+
+
+# The check cells of the notebooks.
+
+
+def check_cells(folder):
+    """(exercise, source of its cell) of every check cell in a folder of notebooks."""
+    for path in sorted((env.ROOT / "notebooks" / folder).glob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
-            if re.search(r"\bchecks\.check", cell.source) and cell.cell_type == "code":
-                yield pytest.param(cell.source, id=f"{path.parent.name}/{path.stem}:{cell.id}")
+            if cell.cell_type == "code" and "checks.check(" in cell.source:
+                name, = re.findall(r'checks\.check\("([\d.]+)"', cell.source)
+                assert name.startswith(path.name[:2])
+                yield name, cell.source
 
 
-@pytest.mark.parametrize("source", check_cells())
-def test_a_check_cell_needs_no_other_exercise(source):
+@pytest.mark.parametrize("folder", ["", "solutions"])
+def test_every_exercise_is_asked_and_solved_once(folder):
+    found = Counter(name for name, _ in check_cells(folder))
+    assert sorted(found) == checks.names() and set(found.values()) == {1}
+    assert len(found) == 27
+
+
+@pytest.mark.parametrize("name, source", [*check_cells(""), *check_cells("solutions")])
+def test_a_check_cell_needs_no_other_exercise(name, source):
     """Who skips the first exercise can still check the second."""
-    assert "from helpers import checks\n" in source
+    assert source.startswith("from helpers import checks\n")

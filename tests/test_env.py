@@ -9,6 +9,7 @@ import types
 from importlib import metadata
 
 import pytest
+import stamp_repository
 from packaging.requirements import Requirement
 
 from helpers import env
@@ -224,7 +225,7 @@ print('installed', sorted((d.name, d.version) for d in metadata.distributions())
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A git repository of the project as it lies here, changes included."""
+    """A git repository of the project as it lies here, changes included, with a later commit."""
     folder = tmp_path_factory.mktemp("source") / "pix2pix-dehazing"
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     if not shutil.which("git"):
@@ -238,7 +239,9 @@ def source(tmp_path_factory):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(env.ROOT / name, folder / name)
     me = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
-    for command in (["init", "-q"], ["add", "-A"], [*me, "commit", "-qm", "x"]):
+    tag = stamp_repository.version()
+    for command in (["init", "-q"], ["add", "-A"], [*me, "commit", "-qm", "x"], ["tag", tag],
+                    ["rm", "-qr", "sample_data"], [*me, "commit", "-qm", "later"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
 
@@ -270,4 +273,5 @@ def test_setup_cell_in_colab_without_network_is_one_sentence(setup_source, tmp_p
     done = in_colab(setup_source, address, tmp_path, monkeypatch)
     assert done.returncode == 1 and not (tmp_path / "pix2pix-dehazing").exists()
     (line,) = done.stderr.splitlines()
-    assert line == f"Cannot clone {address}: check the network, or upload the project."
+    tag = stamp_repository.version()
+    assert line == (f"Cannot clone {tag} of {address}: check the network, or upload the project.")

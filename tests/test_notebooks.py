@@ -136,7 +136,7 @@ def test_sections(path):
 @lessons
 def test_badge_and_map(path):
     address = stamp_repository.repository().removeprefix(stamp_repository.GITHUB)
-    target = f"https://colab.research.google.com/github/{address}/blob/main/notebooks/{path.name}"
+    target = f"https://colab.research.google.com/github/{address}/blob/{stamp_repository.version()}/notebooks/{path.name}"
     assert f"colab-badge.svg)]({target})" in read(path).cells[0].source
     assert f'viz.course_map("{path.name[:2]}")' in code_cells(path)[1].source
 

@@ -150,6 +150,3 @@ def compare(result, expected, hint, tolerance=1e-4):
     right = np.isclose(result, expected, rtol=tolerance, atol=tolerance)
     if not right.all():
         raise Wrong(f"{1 - right.mean():.0%} of the values are wrong. {hint}")
-
-
-from helpers.checks.old import check_choices, check_function, check_value  # noqa: E402, F401

@@ -1,9 +1,9 @@
-"""Write the repository's address, which stands in pyproject.toml, wherever it is repeated.
+"""Write the repository's address and version, as in pyproject.toml, wherever they are repeated.
 
     python scripts/maintain/stamp_repository.py
 
 Badges and setup cells of the notebooks, CITATION.cff, and the texts. Run it after changing
-[project.urls]; running it twice changes nothing.
+[project.urls] or the version; running it twice changes nothing.
 """
 
 import argparse
@@ -21,15 +21,24 @@ def repository(root=ROOT):
     return project["urls"]["Repository"]
 
 
-def rules(address):
-    """Pairs (pattern, replacement) for every place where our own address can stand.
+def version(root=ROOT):
+    """The tag of the version in ``pyproject.toml``: Colab opens and clones it."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return f"v{project['version']}"
+
+
+def rules(address, tag):
+    """Pairs (pattern, replacement) for every place where our own address or version can stand.
 
     Addresses of other people's repositories, which the README cites, match none of them.
     """
     path = address.removeprefix(GITHUB)
     name = path.rsplit("/", 1)[1]
     return [
-        (r"(colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(?=/blob/)", rf"\g<1>{path}"),
+        (r"(colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+/blob/[^/\s]+",
+         rf"\g<1>{path}/blob/{tag}"),
+        (r'(VERSION = \\?")[^"\\]+', rf"\g<1>{tag}"),
+        (r"(?m)^(version: ).+$", rf"\g<1>{tag[1:]}"),
         (r'(REPOSITORY = \\?")[^"\\]+', rf"\g<1>{address}"),
         (r"(?m)^(repository-code: ).+$", rf"\g<1>{address}"),
         (r"(git clone (?:--\S+ )*)https://github\.com/\S+", rf"\g<1>{address}"),
@@ -53,7 +62,7 @@ def stamp(root=ROOT, write=True):
         # Bytes, not text mode: line ends stay as they are on every system.
         old = path.read_bytes().decode("utf-8")
         new = old
-        for pattern, replacement in rules(address):
+        for pattern, replacement in rules(address, version(root)):
             new = re.sub(pattern, replacement, new)
         if new != old:
             changed.append(path)
