@@ -105,6 +105,23 @@ def test_a_function_gets_copies_and_must_answer():
         assert told(call, nothing).startswith("not yet")
 
 
+# What holds for every exercise.
+
+ODD = [1j, "", "abc", [], {}, [[1], [2, 3]], np.zeros((2, 2)), float("nan"), len, object, True,
+       Unwilling()]
+
+
+@pytest.mark.parametrize("name", checks.names())
+def test_untouched(verdict, name):
+    assert all(verdict(name, answer).startswith("not yet") for answer in (None, ...))
+
+
+@pytest.mark.parametrize("name", checks.names())
+def test_odd_answers_never_raise_and_are_never_right(verdict, name):
+    for answer in ODD:
+        assert not verdict(name, answer).startswith("right"), answer
+
+
 # The check cells of the notebooks.
 
 
