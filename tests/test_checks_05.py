@@ -172,8 +172,8 @@ def test_right_choice(verdict, answer):
 
 @pytest.mark.parametrize("answer, hint", [
     (invented("L1 alone"), "Measure it"), (invented("both"), "one of l1 alone, pix2pix"),
-    (invented(letter="a"), "Being steady"), (invented(letter="c"), "before the noise"),
-    (invented(letter="d"), "as many steps"), (invented(letter="e"), "Choose one of"),
+    (invented(letter="a"), "Being steady"), (invented(letter="c"), "Does that make"),
+    (invented(letter="d"), "same number"), (invented(letter="e"), "Choose one of"),
     ("pix2pix", "Keep the dictionary"),
 ], ids=str)
 def test_wrong_choice(verdict, answer, hint):

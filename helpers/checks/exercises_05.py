@@ -177,8 +177,8 @@ def _invented(answer):
     letter(answer.get("follows"), {
         "a": "A blurred picture hardly changes, and is not near the truth in its details: it has "
              "none. Being steady and being right are two things.",
-        "c": "The fog has hidden the detail before the noise comes. The noise only decides which "
-             "of the pictures that fit is painted.",
-        "d": "Both were trained for as many steps, and the shipped ones for longer than yours: is "
-             "the order another one there?",
+        "c": "Without noise both photographs would be the same, and so would both pictures. "
+             "Does that make what they show true?",
+        "d": "The two were trained for the same number of steps. And the shipped ones were trained "
+             "for longer: is the order different there?",
     }, "b")
