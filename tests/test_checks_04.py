@@ -162,7 +162,7 @@ def padded_first(x, filters, inside):
 
 LEVELS = {
     "notebook": level, "slices": with_parts(slices), "Cropping2D": with_parts(cropping),
-    "from the front": with_parts(from_the_front), "resized": with_parts(resized),
+    "from the front": with_parts(from_the_front),
     "tf.slice": with_parts(tf_slice), "x first": with_parts(slices, lambda y, x: tf.concat(
         [x, y], -1)), "other up": with_parts(slices, up=plain_up), "padded": padded_first,
     "NumPy": with_parts(slices, lambda y, x: np.concatenate([y, x], axis=-1)),
@@ -203,6 +203,8 @@ def never_inside(x, filters, inside):
     (with_parts(slices, down=lambda x, filters: layers.Conv2D(filters, 4, padding="same")(x)),
      "half the size"),
     (lambda x, filters, inside: 3, "Return one tensor"), (3, "A function"),
+    (with_parts(resized), "not those of a cut"),
+    (with_parts(lambda y, x: ops.image.resize(y, x.shape[1:3], "nearest")), "not those of a cut"),
     (with_parts(lambda y, x: y, lambda y, x: tf.concat(
         [y, tf.pad(x, [[0, 0], [0, x.shape[1] % 2], [0, x.shape[2] % 2], [0, 0]])], -1)),
      "the size of x"),
@@ -234,10 +236,11 @@ def test_right_choice(verdict, answer):
 
 
 @pytest.mark.parametrize("answer, reason", [
-    ("a", "did you measure all four"), ("b", "hardly moves"), ("c", "four places"),
-    ("(e)", "nearly true"), ("f", "Choose one of: a, b, c, d, e"), (3, "Choose one of"),
+    ("a", "all four"), ("b", "hardly moves"), ("c", "four places"),
+    ("(e)", "is that so"), ("f", "Choose one of: a, b, c, d, e"), (3, "Choose one of"),
     (["a", "d"], "Choose one of"),
 ], ids=str)
 def test_wrong_choice(verdict, answer, reason):
     said = verdict("04.3", answer)
     assert said.startswith("not quite") and reason in said
+    assert not any(word in said for word in ("(d)", "outermost", "layers[-2]")), "never told"

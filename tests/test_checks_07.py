@@ -52,6 +52,21 @@ def at_once(images, truths, low, high):
     return 10 * np.log10((high - low) ** 2 / np.mean((images.astype(float) - truths) ** 2))
 
 
+def over(axes):
+    return lambda images, truths, low, high: 10 * np.log10(
+        (high - low) ** 2 / np.square(images.astype(float) - truths).mean(axis=axes))
+
+
+def by_tensorflow_over(axes):
+    return lambda images, truths, low, high: 10 * tf.math.log((high - low) ** 2 / tf.reduce_mean(
+        (tf.cast(images, tf.float64) - tf.cast(truths, tf.float64)) ** 2, axis=axes)) / np.log(10)
+
+
+def over_four(images, truths, low, high):
+    """Right for one image and for a batch."""
+    return over((0, 1, 2) if images.ndim == 3 else (1, 2, 3))(images, truths, low, high)
+
+
 def mean_of_each(images, truths, low, high):
     return np.mean(by_axes(images, truths, low, high))
 
@@ -63,7 +78,9 @@ def mean_of_each(images, truths, low, high):
                                                              (-3, -2, -1))), "How far apart"),
     (lambda i, t, low, high: 10 * np.log10((high - low) ** 2 / np.mean((i - t) ** 2,
                                                                        (-3, -2, -1))), "uint8"),
-    (mean_of_each, "has shape"),
+    (mean_of_each, "has shape"), (over((1, 2, 3)), "stops with AxisError"),
+    (over((0, 1, 2)), "the axes (0, 1, 2)"), (over_four, "the axes (1, 2, 3)"),
+    (by_tensorflow_over((1, 2, 3)), "the last three"),
     (lambda i, t, low, high: by_axes(i, t, 0, 1), "of the values are wrong"),
     (lambda i, t, low, high: -by_axes(i, t, low, high), "of the values are wrong"),
     (lambda i, t, low, high: np.minimum(by_axes(i, t, low, high), 100), "One of the pairs"),

@@ -48,7 +48,7 @@ def by_function(generator, size):
 def by_numpy(generator, size):
     def dehaze(hazy):
         output = np.asarray(generator(hazy / np.float32(127.5) - 1))
-        return np.clip(np.rint(127.5 * (output + 1)), 0, 255).astype("uint8")
+        return {"clear": np.clip(np.rint(127.5 * (output + 1)), 0, 255).astype("uint8")}
 
     return dehaze
 
@@ -61,10 +61,11 @@ CAMERAS = {
     "pattern": camera(), "Rescaling": by_layers, "function": by_function, "NumPy": by_numpy,
     "plus a half": camera(after=lambda y: ops.cast(
         ops.clip(127.5 * y + 127.5, 0, 255) + 0.5, "uint8")),
-    "no dictionary": camera(wrap=lambda clear: clear), "list": camera(wrap=lambda clear: [clear]),
-    "other name": camera(wrap=lambda clear: {"image": clear}),
-    "float input": camera(dtype="float32"),
-    "saturate": lambda generator, size: lambda hazy: saturating(generator(inside(hazy))),
+    "saturate": lambda generator, size: lambda hazy: {
+        "clear": saturating(generator(inside(hazy)))},
+    "clip on the way": camera(after=lambda y: pixels(127.5 * (ops.clip(y, -1, 1) + 1))),
+    "a larger type first": camera(after=lambda y: ops.cast(ops.clip(ops.cast(ops.round(
+        127.5 * (y + 1)), "int32"), 0, 255), "uint8")),
 }
 
 
@@ -78,13 +79,23 @@ def pixels(values):
 
 
 def wrapping(generator, size):
-    return lambda hazy: (np.rint(127.5 * (np.asarray(generator(inside(hazy))) + 1)).astype(int)
-                         % 256).astype("uint8")
+    return lambda hazy: {"clear": (np.rint(127.5 * (np.asarray(generator(inside(hazy))) + 1)).astype(
+        int) % 256).astype("uint8")}
+
+
+def function_without_clip(generator, size):
+    return lambda hazy: {"clear": tf.cast(tf.round(127.5 * (generator(inside(hazy)) + 1)), "uint8")}
 
 
 @pytest.mark.parametrize("answer, hint", [
     (camera(after=lambda y: ops.cast(ops.clip((y + 1) / 2, 0, 1) * 255, "uint8")), "127.9"),
-    (wrapping, "Clip before you cast"),
+    (wrapping, "Clip before you cast"), (function_without_clip, "Clip before you cast"),
+    (camera(after=lambda y: pixels(127.5 * (y + 1))), "Clip before you cast"),
+    (camera(dtype="float32"), "hands over uint8"),
+    (camera(wrap=lambda clear: clear), "under its name"),
+    (camera(wrap=lambda clear: [clear]), "under its name"),
+    (camera(wrap=lambda clear: {"image": clear}), "under its name"),
+    (camera(after=lambda y: ops.clip((y + 1) / 2, 0, 1) * 255), "not whole numbers"),
     (camera(before=lambda x: ops.cast(x, "float32") / 255), "expects [-1, 1]"),
     (camera(before=lambda x: normalise(ops.cast(x, "float32"))), "divide before you normalise"),
     (camera(after=lambda y: pixels(ops.clip(y, 0, 1) * 255)), "Bring it back to [0, 1]"),

@@ -73,13 +73,18 @@ def _jitter_all(jitter):
 
 @exercise("02.2")
 def _find_leaks(find):
-    """Which held-back photographs are in the training set, saved anew, on made-up scenes."""
+    """Which held-back photographs are in the training set, saved anew, on made-up scenes.
+
+    As in sample_data, all have a bright sky over darker land: by the fingerprint of notebook 02,
+    different scenes lie about 0.5 apart, and one, saved twice, 0.1.
+    """
     random = np.random.default_rng()
+    sky = np.linspace(0.78, 0.22, 48)[:, None, None]
 
     def scenes(count):
-        layers = [random.uniform(-0.2, 0.2, (count, n, n, 3)) for n in (4, 12, 48)]
+        layers = [random.uniform(-0.15, 0.15, (count, n, n, 3)) for n in (4, 12, 48)]
         image = sum(x.repeat(48 // x.shape[1], 1).repeat(48 // x.shape[1], 2) for x in layers)
-        return np.clip(image + 0.5, 0, 1)
+        return np.clip(image + sky, 0, 1)
 
     def saved_anew(image):
         image = image * random.uniform(0.8, 0.95) + random.uniform(-0.03, 0.05)
@@ -95,9 +100,11 @@ def _find_leaks(find):
         try:
             given = np.asarray(sorted(result) if isinstance(result, (set, frozenset)) else result)
             given = given.reshape(-1)
-            if given.dtype == bool and len(given) == len(held):
-                given = np.flatnonzero(given)
+            if given.dtype == bool:
+                raise Wrong("The numbers of the images are asked for, not a yes or no for each.")
             given = {int(plain(i)) for i in given}
+        except Wrong:
+            raise
         except Exception:
             raise Wrong("Return a list of numbers, those of the held-back images that "
                         "leak.") from None
@@ -112,9 +119,10 @@ def _find_leaks(find):
             raise Wrong(f"You find {len(given)} of {len(right)}. Saved anew, a photograph has a "
                         "little noise and another brightness, so its pixels are not equal: what "
                         "stays the same?")
-        raise Wrong("An image is named that is not in the training set. How alike are two "
-                    "different scenes by your measure, and how alike is one photograph, saved "
-                    "twice?")
+        raise Wrong("A false alarm: an image is named that is not in the training set. Many "
+                    "scenes have a bright sky over darker land. Print your measure for two "
+                    "different scenes of sample_data that are as alike as any: on which side of "
+                    "your threshold are they?")
 
 
 def pipeline(which, pairs, batch=4):

@@ -45,6 +45,31 @@ def _smooth_step(step):
             w.assign_sub(0.5 * g)
         return float(loss), numbers_of(discriminator)
 
+    def slip(seed, x, y, smooth, loss):
+        """A hint for a loss that is right without smoothing only."""
+        generator, discriminator = networks(seed)
+        pairs = discriminator([x, y]), discriminator([x, generator(x)])
+        (real, not_real), (not_fake, fake) = (
+            [float(tf.reduce_mean(tf.nn.softplus(sign * logits))) for sign in (-1, 1)]
+            for logits in pairs)
+        smoothed = (1 - smooth) * real + smooth * not_real
+        for wrong, hint in (
+            (real + fake, "It does not depend on smooth."),
+            (smoothed + (1 - smooth) * fake + smooth * not_fake,
+             'The fake pairs are smoothed, too. Why is it called "one-sided"?'),
+            (real + (1 - smooth) * fake + smooth * not_fake,
+             "The wrong pairs are smoothed. Which ones is the discriminator too sure of?"),
+            (smooth * real + (1 - smooth) * not_real + fake,
+             "The two weights are the wrong way round. How sure should it be for a small smooth?"),
+            ((1 - smooth) * real + fake,
+             "The real pairs now count for less. What should their weights add up to?"),
+            (real + smooth * not_real + fake,
+             "The real pairs now count for more. What should their weights add up to?"),
+        ):
+            if np.isclose(loss, wrong / 2, rtol=1e-4):
+                return hint
+        return "Which term should change, and which should not? Write down the new one first."
+
     random = np.random.default_rng()
     for case, smooth in enumerate((0.0, float(random.uniform(0.2, 0.4)))):
         seed = int(random.integers(1, 10**6))
@@ -67,8 +92,8 @@ def _smooth_step(step):
         right_loss, right_weights = expected(seed, x, y, smooth)
         if not np.isclose(loss, right_loss, rtol=1e-4):
             if case:
-                raise Wrong("For smooth = 0 it is right. With smooth, only the real pairs' term "
-                            "changes: 1 - smooth parts should be real, smooth parts fake.")
+                raise Wrong(f"For smooth = 0 it is right, for {smooth:.2f} not. "
+                            f"{slip(seed, x, y, smooth, loss)}")
             for weights, swap, hint in (
                 ((1.0, 1.0), False, "The loss is the mean of the two terms, not their sum."),
                 ((0.5, 0.5), True, 'Which pairs should be called "real"? The two are swapped.'),
@@ -106,7 +131,8 @@ def _l1_weights(answer):
         if isinstance(value, bool) or given[key] not in (0, 1, 1000):
             raise Wrong(f"{key}: one of the weights 0, 1 and 1000, please.")
     if given["steadiest"] == 0:
-        raise Wrong("Without L1 nothing holds the output in place: compare the movements.")
+        raise Wrong("The steadiest moves the least from frame to frame: compare the "
+                    "movements.")
     if given["steadiest"] == 1000:
         raise Wrong("Is it on a branch at all? Compare the distance to the nearer branch first.")
     if given["seen through"] != 1000:
@@ -120,8 +146,8 @@ def _log2_says(answer):
     letter(answer, {
         "a": "The unconditional discriminator of section 5 was at log 2, and half of the answers "
              "under its eyes did not belong to their x.",
-        "b": "With noise and no L1, section 7, the loss came close to log 2 too, and the answers "
+        "c": "With noise and no L1, section 7, the loss came close to log 2 too, and the answers "
              "were good: both branches, each where it belongs.",
         "d": "It can stay there from the first step to the last, as under the high rate of "
              "section 6, where the generator ran through the plane all the time.",
-    }, "c")
+    }, "b")

@@ -152,6 +152,15 @@ def _one_level(answer, x, filters, n):
     if alike and height * width > 20:  # of few values ReLU may leave none
         raise Wrong("The result does not depend on what happens inside: double what inside "
                     "returns, not what went in.")
+    if height % 2 or width % 2:
+        even = tf.pad(x, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]])
+        whole = _run_level(answer, even, filters, n, 20.0, [])[..., rest]  # nothing to cut
+        places = [(a, b) for a in range(height % 2 + 1) for b in range(width % 2 + 1)]
+        if not any(np.allclose(outputs[1][..., rest], whole[:, a:a + height, b:b + width],
+                               rtol=1e-3, atol=1e-4) for a, b in places):
+            raise Wrong(f"{place}the size is right, but the values are not those of a cut. Were "
+                        "they resized? That moves every edge a little. Cut off what is too much, "
+                        "and leave the rest as it is.")
 
 
 def _run_level(answer, x, filters, n, scale, seen):
@@ -188,10 +197,10 @@ def _run_level(answer, x, filters, n, scale, seen):
 def _who_carries_the_edges(answer):
     """Which cut costs most of the sharpness of the dehazing network's pictures."""
     letter(answer, {
-        "a": "That one does cost some sharpness. But compare with the network that ends at "
-             "trained.layers[-2]: did you measure all four?",
-        "b": "Measure it: with that half of the kernel at 0 the sharpness hardly moves. What else "
-             "leads from the hazy image to the output?",
+        "a": "It does cost some sharpness. The most of all four? Measure each, and print the four "
+             "numbers side by side.",
+        "b": "Measure it: with that half of the kernel at 0 the sharpness hardly moves.",
         "c": "At 2×2 there are four places. No edge is left there that could be carried across.",
-        "e": "For the joined connections this is nearly true. Measure (d), too.",
+        "e": "Then the sharpness would hardly change, whichever you cut. Measure all four cuts: is "
+             "that so?",
     }, "d")

@@ -9,14 +9,31 @@ from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
 
 
 def _networks(seed):
-    """A tiny generator and discriminator of 8×8 pixels; the same seed gives the same weights."""
+    """A tiny generator and discriminator of 8×8 pixels; the same seed gives the same weights.
+
+    Both have a batch normalisation, so that outside training mode they compute something else.
+    """
     keras.utils.set_random_seed(seed)
     one, two = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
-    generator = keras.Model(one, keras.layers.Conv2D(3, 3, padding="same")(one))
+    painted = keras.layers.Conv2D(3, 3, padding="same")(one)
+    generator = keras.Model(one, keras.layers.BatchNormalization()(painted))
     large = keras.initializers.RandomNormal(stddev=0.7)
     pair = keras.layers.Concatenate()([one, two])
-    logits = keras.layers.Conv2D(1, 3, kernel_initializer=large)(pair)
+    hidden = keras.layers.Conv2D(4, 3, kernel_initializer=large)(pair)
+    hidden = keras.layers.BatchNormalization()(hidden)
+    logits = keras.layers.Conv2D(1, 3, kernel_initializer="glorot_normal")(hidden)
     return generator, keras.Model([one, two], logits)
+
+
+MODE = "Both networks train: in which mode do they run?"
+
+
+def _in_other_modes(seed, hazy, clear):
+    """Both logits as they come out if one network, or both, run outside training mode."""
+    for modes in ((False, False), (False, True), (True, False)):
+        generator, discriminator = _networks(seed)
+        fake = generator(hazy, training=modes[0])
+        yield [discriminator([hazy, x], training=modes[1]).numpy() for x in (clear, fake)]
 
 
 def _numbers(network):
@@ -60,9 +77,9 @@ def _discriminator_half(half):
             raise Wrong("The loss should be one number, the mean over all patches.")
 
         generator, discriminator = _networks(seed)
-        made = generator(hazy)
+        made = generator(hazy, training=True)
         with tf.GradientTape() as tape:
-            logits = discriminator([hazy, clear]), discriminator([hazy, made])
+            logits = [discriminator([hazy, x], training=True) for x in (clear, made)]
             right = discriminator_loss(*logits)
         for w, g in zip(discriminator.trainable_variables,
                         tape.gradient(right, discriminator.trainable_variables), strict=True):
@@ -75,6 +92,9 @@ def _discriminator_half(half):
         if same(real, logits[1]) and same(fake, logits[0]):
             raise Wrong("The logits of the real and of the generated images are swapped.")
         if not (same(real, logits[0]) and same(fake, logits[1])):
+            if any(same(real, others[0]) and same(fake, others[1])
+                   for others in _in_other_modes(seed, hazy, clear)):
+                raise Wrong(f"These are not the logits of a training step. {MODE}")
             raise Wrong("The logits are others. The discriminator sees a list of two images, "
                         "first the hazy one; the logits are those before the update.")
         if np.isclose(loss, 2 * right, rtol=1e-4):
@@ -117,13 +137,16 @@ def _simultaneous(step):
             raise Wrong("Return two numbers: the discriminator's loss and the generator's."
                         ) from None
         expected = {mode: _both_halves(seed, hazy, clear, l1, mode)
-                    for mode in ("simultaneous", "alternating", "no l1")}
+                    for mode in ("simultaneous", "alternating", "no l1", "l1 of 1", "l1 of 100")}
         right_d, right_g, *weights = expected["simultaneous"]
         if np.isclose(d_loss, 2 * right_d, rtol=1e-3):
             raise Wrong("The discriminator's loss is the mean of its two terms, not their sum.")
         if np.allclose([g_loss, d_loss], [right_d, right_g], rtol=1e-3):
             raise Wrong("The two losses are swapped: the discriminator's comes first.")
         if not np.isclose(d_loss, right_d, rtol=1e-3):
+            if any(np.isclose(d_loss, discriminator_loss(*others), rtol=1e-3)
+                   for others in _in_other_modes(seed, hazy, clear)):
+                raise Wrong(f"The discriminator's loss is not that of a training step. {MODE}")
             raise Wrong("The discriminator's loss is another. It sees [hazy, image], and real "
                         "comes first in discriminator_loss.")
         alternating = expected["alternating"]
@@ -133,6 +156,9 @@ def _simultaneous(step):
                         "has just moved. Compute both losses first, then update.")
         if np.isclose(g_loss, expected["no l1"][1], rtol=1e-3):
             raise Wrong("The generator's loss lacks its second part, l1 times the L1 loss.")
+        if l1 == 0.5 and any(np.isclose(g_loss, expected[f"l1 of {n}"][1], rtol=1e-3)
+                             for n in (1, 100)):
+            raise Wrong("The L1 loss has another weight than the one that is handed over: use l1.")
         if not np.isclose(g_loss, right_g, rtol=1e-3):
             raise Wrong("The generator's loss is the adversarial loss plus l1 times the L1 loss.")
         for name, old, new, right in zip(("generator", "discriminator"), before, after, weights,
@@ -147,11 +173,12 @@ def _simultaneous(step):
 def _both_halves(seed, hazy, clear, l1, mode):
     """(discriminator's loss, generator's loss, generator's weights, discriminator's weights)."""
     generator, discriminator = _networks(seed)
+    weight = {"no l1": 0.0, "l1 of 1": 1.0, "l1 of 100": 100.0}.get(mode, l1)
     with tf.GradientTape(persistent=True) as tape:
-        fake = generator(hazy)
-        logits = discriminator([hazy, clear]), discriminator([hazy, fake])
+        fake = generator(hazy, training=True)
+        logits = [discriminator([hazy, x], training=True) for x in (clear, fake)]
         d_loss = discriminator_loss(*logits)
-        g_loss = adversarial_loss(logits[1]) + (l1 * l1_loss(clear, fake) if mode != "no l1" else 0)
+        g_loss = adversarial_loss(logits[1]) + weight * l1_loss(clear, fake)
     d_gradient = tape.gradient(d_loss, discriminator.trainable_variables)
     if mode != "alternating":
         g_gradient = tape.gradient(g_loss, generator.trainable_variables)
@@ -159,8 +186,9 @@ def _both_halves(seed, hazy, clear, l1, mode):
         w.assign_sub(0.5 * g)
     if mode == "alternating":
         with tf.GradientTape() as tape:
-            fake = generator(hazy)
-            g_loss = adversarial_loss(discriminator([hazy, fake])) + l1 * l1_loss(clear, fake)
+            fake = generator(hazy, training=True)
+            fooled = adversarial_loss(discriminator([hazy, fake], training=True))
+            g_loss = fooled + l1 * l1_loss(clear, fake)
         g_gradient = tape.gradient(g_loss, generator.trainable_variables)
     for w, g in zip(generator.trainable_variables, g_gradient, strict=True):
         w.assign_sub(0.01 * g)
@@ -170,6 +198,10 @@ def _both_halves(seed, hazy, clear, l1, mode):
 @exercise("05.3")
 def _invented(answer):
     """Which network's pictures change more with the noise, and what follows from it."""
+    if isinstance(answer, dict) and any(
+            untouched(plain(answer.get(key))) for key in ("changes more", "follows")):
+        raise NotYet('replace both: changes_more by "L1 alone" or "pix2pix", and follows by a '
+                     "letter.")
     given = words(answer, ["changes more"], ["l1 alone", "pix2pix"])
     if given["changes more"] != "pix2pix":
         raise Wrong("Measure it: dehaze views and again with both shipped networks, scene by scene "

@@ -43,9 +43,13 @@ def _pair_up(pair_up):
     for count in (5, 8):
         layers = [random.uniform(-0.5, 0.5, (count, n, n, 3)) for n in (6, 24, 48)]
         clear = sum(x.repeat(96 // x.shape[1], 1).repeat(96 // x.shape[1], 2) for x in layers)
+        brightness = np.linspace(-0.5, 0.5, count)[:, None, None, None]
+        contrast = np.linspace(0.9, 0.2, count)[:, None, None, None]  # the brightest is pale:
+        clear = random.permutation(contrast * clear + brightness)  # it is near to all haze
         clear = np.clip(clear, -1, 1).astype("float32")
-        airlight = random.uniform(0.4, 0.9, (count, 1, 1, 1))
-        t = random.uniform(0.3, 0.7, (count, 1, 1, 1))  # so that mean colours mislead
+        airlight = random.uniform(0.4, 0.9, (count, 1, 1, 3))
+        t = random.uniform(0.2, 0.4, (count, 1, 1, 1)) + np.linspace(
+            0, random.uniform(0.1, 0.4, (count, 1, 1)), 96, axis=1)[..., None]  # thinner below
         hazy = (t * clear + (1 - t) * airlight).astype("float32")
         order = random.permutation(count)
         if (order == np.arange(count)).all() or (order == np.argsort(order)).all():
@@ -69,6 +73,12 @@ def _pair_up(pair_up):
                         "clear one, not for each clear image that of the hazy one.")
         if given.min() < 0 or given.max() >= count:
             raise Wrong(f"The numbers go from 0 to {count - 1}.")
+        apart = hazy[:, None] - clear[order]  # (count, count, height, width, 3)
+        if any((given == measure(apart).mean(axis=(2, 3, 4)).argmin(axis=1)).all()
+               for measure in (np.abs, np.square)):
+            raise Wrong(f"{np.mean(given == right):.0%} are right. These are the nearest by the "
+                        "pixels themselves. Haze makes every pixel paler, so a pale photograph is "
+                        "near to all of them. What does haze leave as it was?")
         raise Wrong(f"{np.mean(given == right):.0%} are right. Haze changes colours and contrast "
                     "but leaves edges where they are: which two fine structures are most alike, "
                     "by correlation?")
@@ -78,10 +88,10 @@ def _pair_up(pair_up):
 def _strong_at_100(answer):
     """What to do about a strong discriminator beside an L1 loss that leads."""
     letter(answer, {
-        "a": "With λ = 100 the L1 loss leads the generator, whatever the discriminator says; "
+        "b": "With λ = 100 the L1 loss leads the generator, whatever the discriminator says; "
              "here the L1 loss falls and the PSNR rises. Nothing is ruined yet.",
-        "b": "The PSNR says that the L1 loss is doing its work. What the discriminator teaches, "
+        "c": "The PSNR says that the L1 loss is doing its work. What the discriminator teaches, "
              "it does not show.",
         "d": "Then two things change at once, and half right is no aim in itself: a discriminator "
              "that has learned nothing is right on half of them, too.",
-    }, "c")
+    }, "a")

@@ -92,7 +92,8 @@ def _colours(answer):
     wrong = [colour for colour in right if given[colour] != right[colour]]
     if wrong:
         raise Wrong(f"{3 - len(wrong)} of 3 right; wrong: {', '.join(wrong)}. Make that haze, and "
-                    "measure the PSNR before and after. Is the airlight a tuple of three numbers?")
+                    "measure the PSNR before and after, both against the clear picture. What do "
+                    "the two say?")
 
 
 @exercise("08.3")
