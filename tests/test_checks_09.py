@@ -79,8 +79,11 @@ def pixels(values):
 
 
 def wrapping(generator, size):
-    return lambda hazy: {"clear": (np.rint(127.5 * (np.asarray(generator(inside(hazy))) + 1)).astype(
-        int) % 256).astype("uint8")}
+    def dehaze(hazy):
+        values = np.rint(127.5 * (np.asarray(generator(inside(hazy))) + 1))
+        return {"clear": (values.astype(int) % 256).astype("uint8")}
+
+    return dehaze
 
 
 def function_without_clip(generator, size):

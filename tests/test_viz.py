@@ -138,7 +138,8 @@ def test_show_gives_a_description_and_a_caption(shown):
     figure = viz.grid([[picture()]])
     viz.show(figure, "A castle in haze.", "*The castle*")
     ((bundle,), options), ((caption,), _) = shown
-    assert bundle["text/plain"] == "A castle in haze." and caption.data == "*The castle*"
+    assert bundle["text/plain"] == "A castle in haze."
+    assert caption == {"text/markdown": "*The castle*", "text/plain": "*The castle*"}
     assert options == {"raw": True, "metadata": {"image/jpeg": {"alt": "A castle in haze."}}}
     assert base64.b64decode(bundle["image/jpeg"]).startswith(b"\xff\xd8")
     assert not plt.fignum_exists(figure.number), "or a notebook would show it twice"

@@ -19,9 +19,9 @@ def _networks(seed):
     generator = keras.Model(one, keras.layers.BatchNormalization()(painted))
     large = keras.initializers.RandomNormal(stddev=0.7)
     pair = keras.layers.Concatenate()([one, two])
-    hidden = keras.layers.Conv2D(4, 3, kernel_initializer=large)(pair)
-    hidden = keras.layers.BatchNormalization()(hidden)
-    logits = keras.layers.Conv2D(1, 3, kernel_initializer="glorot_normal")(hidden)
+    hidden = keras.layers.Conv2D(2, 3, padding="same", kernel_initializer=large)(pair)
+    hidden = keras.layers.Concatenate()([pair, keras.layers.BatchNormalization()(hidden)])
+    logits = keras.layers.Conv2D(1, 3, kernel_initializer=large)(hidden)
     return generator, keras.Model([one, two], logits)
 
 
@@ -53,8 +53,8 @@ def _discriminator_half(half):
     random = np.random.default_rng()
     for _ in range(2):
         seed = int(random.integers(1, 10**6))
-        hazy, clear = (tf.constant(random.uniform(-1, 1, (2, 8, 8, 3)), "float32")
-                       for _ in range(2))
+        hazy, clear = (tf.constant(random.uniform(-1, high, (2, 8, 8, 3)), "float32")
+                       for high in (1, 0.6))
         generator, discriminator = _networks(seed)
         before = _numbers(generator), _numbers(discriminator)
         result = half(generator, discriminator, keras.optimizers.SGD(0.5), hazy, clear)
@@ -120,8 +120,8 @@ def _simultaneous(step):
     random = np.random.default_rng()
     for l1 in (0.5, 100.0):  # with little L1, the discriminator decides where the generator goes
         seed = int(random.integers(1, 10**6))
-        hazy, clear = (tf.constant(random.uniform(-1, 1, (2, 8, 8, 3)), "float32")
-                       for _ in range(2))
+        hazy, clear = (tf.constant(random.uniform(-1, high, (2, 8, 8, 3)), "float32")
+                       for high in (1, 0.6))
         both, before = _networks(seed), [_numbers(n) for n in _networks(seed)]
         result = step(both, (keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.5)), hazy, clear,
                       l1)

@@ -49,7 +49,7 @@ def _pair_up(pair_up):
         clear = np.clip(clear, -1, 1).astype("float32")
         airlight = random.uniform(0.4, 0.9, (count, 1, 1, 3))
         t = random.uniform(0.2, 0.4, (count, 1, 1, 1)) + np.linspace(
-            0, random.uniform(0.1, 0.4, (count, 1, 1)), 96, axis=1)[..., None]  # thinner below
+            0, random.uniform(0.1, 0.4, (count, 1, 1)), 96, axis=1)  # thinner below
         hazy = (t * clear + (1 - t) * airlight).astype("float32")
         order = random.permutation(count)
         if (order == np.arange(count)).all() or (order == np.argsort(order)).all():
