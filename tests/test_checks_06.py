@@ -111,9 +111,9 @@ def by_pixels(power):
 
 @pytest.mark.parametrize("answer, hint", [
     (by_pixels(1), "the pixels themselves"), (by_pixels(2), "the pixels themselves"),
-    (lambda h, c: range(len(h)), "by correlation"), (by_colour, "by correlation"),
+    (lambda h, c: range(len(h)), "are right"), (by_colour, "are right"),
     (lambda h, c: np.argsort(by_loop(h, c)), "other way round"),
-    (lambda h, c: [0] * len(h), "by correlation"), (lambda h, c: [1, 2], "so 5 numbers"),
+    (lambda h, c: [0] * len(h), "are right"), (lambda h, c: [1, 2], "so 5 numbers"),
     (lambda h, c: np.array(by_loop(h, c)) + 1, "go from 0"),
     (lambda h, c: table(h, c).argmin(axis=1), "by correlation"),
     (lambda h, c: ["a"] * len(h), "a list of numbers"), (3, "A function"),
