@@ -46,7 +46,7 @@ def careless_cast(model, pixels):
     """
     for layer in getattr(model, "operations", []):
         if type(layer).__name__ == "Cast" and layer.output.dtype == "uint8":
-            values = ops.convert_to_numpy(keras.Model(model.inputs, layer.input)(pixels))
+            values = ops.convert_to_numpy(keras.Model(model.input, layer.input)(pixels))
             if values.dtype.kind == "f" and (values.min() <= -1 or values.max() >= 256):
                 return True
     return False
