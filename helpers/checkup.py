@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from helpers.haze import box_mean, resize
-from helpers.inference import central
+from helpers.images import central
 
 LOG2 = float(np.log(2))
 EXTRA = 7  # updates a step, in make_ill

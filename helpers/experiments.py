@@ -17,8 +17,8 @@ from keras import layers, ops
 
 from helpers import env
 from helpers.data import load_pair, made_batches
-from helpers.images import load_image
-from helpers.inference import central, dehaze
+from helpers.images import central, load_image
+from helpers.inference import dehaze
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
 from helpers.metrics import halved, score, sharpness, spectrum
 from helpers.models import encoder_block, normal

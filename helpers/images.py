@@ -200,6 +200,12 @@ def result_suffix(name):
     return suffix if SUFFIXES.get(suffix.lower()) in SAVING else ".png"
 
 
+def central(image, size=256):
+    """The central square of an image, at most ``size`` pixels a side."""
+    top, left = (max(0, (n - size) // 2) for n in image.shape[:2])
+    return image[top:top + size, left:left + size]
+
+
 def is_grey(image):
     """True if a Pillow image has no colours, whatever its mode."""
     if image.mode in ("1", "L", "LA") or image.mode.startswith(("I", "F")):

@@ -9,7 +9,7 @@ import numpy as np
 
 from helpers.data import denormalise, normalise
 from helpers.haze import check_image, guided_lines, resize
-from helpers.images import encode, mean_colour, open_image, to_rgb
+from helpers.images import central, encode, mean_colour, open_image, to_rgb
 from helpers.models import compiled, size_multiple
 
 
@@ -140,12 +140,6 @@ def in_tiles(generator, image, stride=128, batch=4):
             weights[start:start + size] += rim
         total /= np.expand_dims(weights, (1 - axis, 2))
     return denormalise(total[margin:margin + height, margin:margin + width])
-
-
-def central(image, size=256):
-    """The central square of an image, at most ``size`` pixels a side."""
-    top, left = (max(0, (n - size) // 2) for n in image.shape[:2])
-    return image[top:top + size, left:left + size]
 
 
 def verdict(discriminator, hazy, image):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.haze import check_image
+from helpers.images import central
 
 
 def psnr(image, truth):
@@ -83,8 +84,7 @@ def spectrum(image):
     """
     if min(np.shape(image)[:2]) < 256:
         raise ValueError(f"spectrum needs 256 pixels a side or more, not {np.shape(image)[:2]}.")
-    top, left = ((n - 256) // 2 for n in np.shape(image)[:2])
-    grey = np.asarray(image, "float64").mean(axis=-1)[top:top + 256, left:left + 256]
+    grey = central(np.asarray(image, "float64")).mean(axis=-1)
     window = np.hanning(256)
     lines = [np.abs(np.fft.rfft((x - x.mean(axis=1, keepdims=True)) * window)) ** 2
              for x in (grey, grey.T)]

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.haze import add_haze, check_image, guided_upsample, resize, transmission
-from helpers.images import load_depth, load_image, to_uint8
+from helpers.images import central, load_depth, load_image, to_uint8
 
 
 @dataclass(frozen=True)
@@ -228,10 +228,9 @@ def fog_views(scenes, size=256, seed=0):
     """
     views = []
     for n, (name, clear, depth) in enumerate(scenes):
-        top, left = (np.array(depth.shape) - size) // 2
-        part = np.s_[top:top + size, left:left + size]
-        hazy = thick_fog(clear[part], depth[part], np.random.default_rng([seed, n]), 2.5, 0.85)
-        views.append((name, hazy, clear[part]))
+        clear, depth = central(clear, size), central(depth, size)
+        hazy = thick_fog(clear, depth, np.random.default_rng([seed, n]), 2.5, 0.85)
+        views.append((name, hazy, clear))
     return views
 
 
@@ -251,15 +250,16 @@ class ThickFog:
     def __call__(self, n):
         rng = np.random.default_rng([self.seed, int(n)])
         _, clear, depth = self.scenes[rng.integers(len(self.scenes))]
-        part, other = (self.square(depth.shape, rng) for _ in range(2))
+        if self.jitter:
+            part, other = (self.square(depth.shape, rng) for _ in range(2))
+        else:
+            clear, depth = central(clear, self.size), central(depth, self.size)
+            part = other = np.s_[:]
         hazy = thick_fog(clear[part], depth[part], rng)
         return hazy, clear[part if self.paired else other]
 
     def square(self, shape, rng):
         """A random square of an image, as what it is indexed with."""
-        if not self.jitter:
-            top, left = (np.array(shape) - self.size) // 2
-            return np.s_[top:top + self.size, left:left + self.size]
         top, left = (rng.integers(n - self.size + 1) for n in shape)
         columns = np.arange(left, left + self.size)[:: rng.choice([-1, 1])]
         return np.s_[top:top + self.size, columns]

@@ -169,19 +169,6 @@ def loss_figure(history, status="", done=None, pictures=None):
     return figure
 
 
-def beside_stored(report, stored, clear):
-    """Figure of a run in the laboratory: input, its output now, the stored one, and the truth.
-
-    ``report`` is a :class:`helpers.runs.Report`. Notebook 06.
-    """
-    (hazy, now, _), *_ = report.pictures
-    step = report.history[-1]["step"]
-    figure = grid([[hazy, now, stored, clear]],
-                  ["input", f"yours, step {step}", "stored, nearest step", "truth"])
-    figure.suptitle(report.status)
-    return figure
-
-
 def training_figure():
     """A callback for :func:`helpers.training.fit`: :func:`loss_figure`, replaced in place.
 
@@ -301,23 +288,25 @@ COURSE = (  # number, name, question: DESIGN of the series
 def course_map(here):
     """Figure of the ten notebooks and their questions, the one numbered ``here`` ("03") marked."""
     figure = plt.figure(figsize=(12, 2.5))
-    axis = _board(figure, 12, 2.5)
+    axis = board(figure, 12, 2.5)
     for i, (number, name, question) in enumerate(COURSE):
         left, bottom = 0.05 + 2.4 * (i % 5), 1.3 - 1.25 * (i // 5)
         marked = number == here
-        _box(axis, left + 1.1, bottom + 0.54, 2.22, 1.08, "",
+        box(axis, left + 1.1, bottom + 0.54, 2.22, 1.08, "",
              INK if marked else "#c4ccd4", fill=GENERATOR if marked else "#f4f6f8")
         ink = "white" if marked else INK
-        axis.text(left + 0.08, bottom + 0.84, f"{number} {name}", fontsize=9.6, weight="bold",
-                  color=ink, va="center")
-        axis.text(left + 0.08, bottom + 0.38, question, fontsize=10, color=ink, va="center",
-                  linespacing=1.25)
+        axis.text(left + 0.1, bottom + 0.91, number, weight="bold", fontsize=11,
+                  color="white" if marked else HAZY, va="center")
+        axis.text(left + 0.1, bottom + 0.69, name, fontsize=11, weight="bold", color=ink,
+                  va="center")
+        axis.text(left + 0.1, bottom + 0.3, question, fontsize=11, color=ink, va="center",
+                  linespacing=1.2)
         if i % 5 < 4:
-            _arrow(axis, (left + 2.22, bottom + 0.54), (left + 2.4, bottom + 0.54), HAZY)
+            arrow(axis, (left + 2.22, bottom + 0.54), (left + 2.4, bottom + 0.54), HAZY)
     return figure
 
 
-def _board(figure, width, height):
+def board(figure, width, height):
     """An axis without frame over the whole figure, one unit an inch."""
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set(xlim=(0, width), ylim=(0, height))
@@ -325,7 +314,7 @@ def _board(figure, width, height):
     return axis
 
 
-def _box(axis, x, y, width, height, text, colour, fill="white", held=False, ink=INK):
+def box(axis, x, y, width, height, text, colour, fill="white", held=False, ink=INK):
     """A box with text in it, (x, y) its centre; dashed and pale if what it holds is held fixed."""
     axis.add_patch(FancyBboxPatch(
         (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.08",
@@ -335,7 +324,7 @@ def _box(axis, x, y, width, height, text, colour, fill="white", held=False, ink=
               linespacing=1.3)
 
 
-def _arrow(axis, start, end, colour=INK, dashed=False):
+def arrow(axis, start, end, colour=INK, dashed=False):
     axis.add_patch(FancyArrowPatch(
         start, end, arrowstyle="-|>", mutation_scale=13, color=colour, lw=2.2 if dashed else 1.4,
         ls=(0, (2, 1.5)) if dashed else "-", shrinkA=0, shrinkB=0, zorder=4 if dashed else 1,
@@ -348,7 +337,7 @@ def _path(axis, points, colour=INK, dashed=False):
     axis.plot(xs[:-1], ys[:-1], color=colour, lw=2.2 if dashed else 1.4,
               ls=(0, (2, 1.5)) if dashed else "-", zorder=4 if dashed else 1,
               solid_capstyle="butt")
-    _arrow(axis, points[-2], points[-1], colour, dashed)
+    arrow(axis, points[-2], points[-1], colour, dashed)
 
 
 def step_diagram(network, names=("x", "y", "fake"), l1=False):
@@ -365,55 +354,55 @@ def step_diagram(network, names=("x", "y", "fake"), l1=False):
     height = 3.5 if learns_d else 3.7 if l1 else 2.45
     high, middle, low = height - 0.95, height - 1.95, height - 2.95  # the three rows
     figure = plt.figure(figsize=(12, height))
-    axis = _board(figure, 12, height)
+    axis = board(figure, 12, height)
     pale_g, pale_d = "#e3f1ee", "#fcebdd"
 
     def learner(x, y, w, h, name, colour, pale, learns):
         text = f"{name}\nlearns" if learns else f"{name}\nheld fixed"
-        _box(axis, x, y, w, h, text, colour, colour if learns else pale, held=not learns,
+        box(axis, x, y, w, h, text, colour, colour if learns else pale, held=not learns,
              ink="white" if learns else INK)
 
-    _box(axis, 0.85, middle, 1.2, 0.62, given, HAZY, "#eef1f4")
+    box(axis, 0.85, middle, 1.2, 0.62, given, HAZY, "#eef1f4")
     learner(3.0, high, 1.6, 0.8, "generator", GENERATOR, pale_g, not learns_d)
-    _box(axis, 5.1, high, 1.2, 0.62, fake, GENERATOR)
+    box(axis, 5.1, high, 1.2, 0.62, fake, GENERATOR)
     _path(axis, [(0.85, middle + 0.31), (0.85, high), (2.2, high)])
-    _arrow(axis, (3.8, high), (4.5, high))
+    arrow(axis, (3.8, high), (4.5, high))
     tall = 2.75 if learns_d else 1.7
     learner(7.4, high - tall / 2 + 0.38, 1.7, tall, "discriminator", DISCRIMINATOR, pale_d,
             learns_d)
-    _arrow(axis, (5.7, high), (6.55, high))
-    _arrow(axis, (1.45, middle), (6.55, middle))
-    axis.text(3.3, middle + 0.06, f"both networks see {given}", fontsize=10, color=INK,
+    arrow(axis, (5.7, high), (6.55, high))
+    arrow(axis, (1.45, middle), (6.55, middle))
+    axis.text(3.12, middle + 0.06, f"both networks see {given}", fontsize=11, color=INK,
               ha="left", va="bottom")
     rows = [(high, "fake" if learns_d else "real", fake)]
     if learns_d:
-        _box(axis, 5.1, low, 1.2, 0.62, real, INK)
-        _arrow(axis, (5.7, low), (6.55, low))
+        box(axis, 5.1, low, 1.2, 0.62, real, INK)
+        arrow(axis, (5.7, low), (6.55, low))
         rows.append((low, "real", real))
     for y, word, _ in rows:
-        _arrow(axis, (8.25, y), (8.85, y))
+        arrow(axis, (8.25, y), (8.85, y))
         axis.text(9.2, y, "logit", fontsize=11, color=INK, ha="center", va="center")
-        _arrow(axis, (9.55, y), (10.1, y))
-        _box(axis, 10.98, y, 1.75, 0.66, f'cost: it should\nsay "{word}"', INK)
+        arrow(axis, (9.55, y), (10.1, y))
+        box(axis, 10.98, y, 1.75, 0.66, f'cost: it should\nsay "{word}"', INK)
     if learns_d:
         colour = DISCRIMINATOR
         for y in (high, low):
             _path(axis, [(10.98, y + 0.33), (10.98, y + 0.56), (9.2, y + 0.56), (9.2, y + 0.27),
                          (8.25, y + 0.27)], colour, True)
         axis.text(9.3, middle, "gradient: changes the\ndiscriminator's weights only",
-                  fontsize=10, color=colour, va="center", ha="left", linespacing=1.3)
-        axis.text(4.15, high + 0.62, f"no gradient here: {fake} is taken as it is", fontsize=10,
+                  fontsize=11, color=colour, va="center", ha="left", linespacing=1.3)
+        axis.text(4.15, high + 0.62, f"no gradient here: {fake} is taken as it is", fontsize=11,
                   color=INK, ha="center", va="center")
     else:
         colour = GENERATOR
         _path(axis, [(10.98, high + 0.33), (10.98, high + 0.68), (3.0, high + 0.68),
                      (3.0, high + 0.4)], colour, True)
         axis.text(5.6, high + 0.72, "gradient: through the discriminator, to the generator's "
-                  "weights only", fontsize=10, color=colour, va="bottom", ha="center")
+                  "weights only", fontsize=11, color=colour, va="bottom", ha="center")
         if l1:
-            _box(axis, 5.1, low, 1.2, 0.62, real, INK)
-            _box(axis, 10.98, low, 1.75, 0.66, f"λ · |{real} − {fake}|", INK)
-            _arrow(axis, (5.7, low), (10.1, low))
+            box(axis, 5.1, low, 1.2, 0.62, real, INK)
+            box(axis, 10.98, low, 1.75, 0.66, f"λ · |{real} − {fake}|", INK)
+            arrow(axis, (5.7, low), (10.1, low))
             _path(axis, [(5.1, high - 0.31), (5.1, low + 0.5), (10.4, low + 0.5),
                          (10.4, low + 0.33)])
             _path(axis, [(10.98, low - 0.33), (10.98, low - 0.55), (3.0, low - 0.55),

@@ -266,10 +266,12 @@ def test_a_notebook_that_fails(tmp_path, source, message):
 
 def test_nothing_large_but_the_weights_within_their_caps():
     """In bytes: 20 MB for the improved network, 14 MB for each two small ones together."""
-    sizes = {path.parent.name: path.stat().st_size for path in tracked_files()
-             if path.name == "generator.safetensors"}
-    assert sizes.pop("improved") <= 20e6
-    assert sizes.pop("pix2pix") + sizes.pop("l1-only") <= 14e6
-    assert sizes.pop("fog-pix2pix") + sizes.pop("fog-l1") <= 14e6 and not sizes
+    sizes = {path.relative_to(ROOT).as_posix(): path.stat().st_size for path in tracked_files()}
+    weights = {name.split("/")[-2]: size for name, size in sizes.items()
+               if name.endswith("/generator.safetensors")}
+    assert weights.pop("improved") <= 20e6
+    assert weights.pop("pix2pix") + weights.pop("l1-only") <= 14e6
+    assert weights.pop("fog-pix2pix") + weights.pop("fog-l1") <= 14e6 and not weights
     assert [name for name, size in sizes.items()
-            if size > 1.5e6 and not name.endswith(".safetensors")] == []
+            if size > 1.5e6 and not name.endswith("/generator.safetensors")] == []
+    assert sum(sizes.values()) <= 85e6, "the whole checkout"

@@ -54,6 +54,19 @@ def test_the_same_seed_gives_the_same_training():
     np.testing.assert_allclose(one, two, atol=1e-4)
 
 
+def test_only_the_one_that_learns_moves():
+    generator, discriminator = toy.make_generator(), toy.make_discriminator()
+    x, y = map(ops.convert_to_tensor, toy.draw_pairs(np.random.default_rng(0), 16))
+    for step, learns, fixed in ((toy.discriminator_step, discriminator, generator),
+                                (toy.generator_step, generator, discriminator)):
+        before = [[w.numpy() for w in n.trainable_variables] for n in (learns, fixed)]
+        step(generator, discriminator, toy.falling_adam(1e-2, 10, learns), x, y)
+        moved, same = ([np.abs(a - w.numpy()).max() for a, w in zip(old, n.trainable_variables,
+                                                                    strict=True)]
+                       for old, n in zip(before, (learns, fixed), strict=True))
+        assert max(moved) > 0 and max(same) == 0
+
+
 def test_the_unconditional_discriminator_ignores_x():
     network = toy.make_discriminator(conditional=False)
     y = np.ones((5, 1), "float32")
@@ -105,12 +118,40 @@ def test_panels_show_their_last_frame():
     assert "lower" in numbers.value
 
 
+def text_of(figure):
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+
+
 def test_nothing_drawn_is_under_nine_points():
+    """As seen on a screen of 96 pixels an inch: 12 pixels."""
     frames = fake_frames()
     for figure in (viz.course_map("03"), viz.step_diagram("discriminator"),
-                   toy.planes_figure(frames[:2], ["a", "b"], [frames, frames])):
+                   viz.step_diagram("generator", l1=True),
+                   toy.planes_figure([frames[0]], ["one"], [frames])):
         sizes = [t.get_fontsize() for t in figure.findobj(matplotlib.text.Text) if t.get_text()]
-        assert min(sizes) >= 9
+        assert min(sizes) * viz.DPI / 72 >= 12
+
+
+def test_course_map_marks_one():
+    figure = viz.course_map("03")
+    assert "Why an adversary" in text_of(figure)
+    fills = [patch.get_facecolor() for patch in figure.axes[0].patches]
+    assert fills.count(matplotlib.colors.to_rgba(viz.GENERATOR)) == 1
+
+
+@pytest.mark.parametrize("network, l1", [("discriminator", False), ("generator", False),
+                                         ("generator", True)])
+def test_step_diagrams(network, l1):
+    texts = text_of(viz.step_diagram(network, ("hazy", "clear", "fake"), l1=l1))
+    assert f"{network}\nlearns" in texts and "hazy" in texts and "fake" in texts
+    assert ("clear" in texts) == (network == "discriminator" or l1)
+    assert sum("held fixed" in text for text in texts) == 1
+
+
+def test_step_diagram_of_nothing():
+    with pytest.raises(ValueError, match="not 'critic'"):
+        viz.step_diagram("critic")
+
 
 
 def test_the_notebook_trains_within_the_toys_limits():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.checks import NotYet, Wrong, exercise, letter, plain
+from helpers.checks import NotYet, Wrong, exercise, letter, plain, words
 
 
 @exercise("06.1")
@@ -10,17 +10,7 @@ def _patients(answer):
     """What each of the four patients is ill of; the hints name instruments."""
     right = dict(zip("ABCD", ("strangers", "dead discriminator", "strong discriminator", "range"),
                      strict=True))
-    words = sorted(right.values())
-    try:
-        given = {key: plain(answer[key]) for key in right}
-    except Exception:
-        raise Wrong("Keep the dictionary, with a diagnosis for each of A, B, C, D.") from None
-    if any(value is ... or value is None for value in given.values()):
-        raise NotYet(f"replace each ... by one of: {', '.join(words)}.")
-    for key, value in given.items():
-        given[key] = " ".join(value.lower().split()) if isinstance(value, str) else value
-        if not isinstance(value, str) or given[key] not in words:
-            raise Wrong(f"{key}: one of {', '.join(words)}, please.")
+    given = words(answer, right, sorted(right.values()))
     if len(set(given.values())) < 4:
         raise Wrong("Each illness occurs once.")
     wrong = [key for key in right if given[key] != right[key]]

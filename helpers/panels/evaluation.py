@@ -14,8 +14,7 @@ import numpy as np
 from helpers import env
 from helpers.data import in_parallel
 from helpers.haze import add_haze, dark_channel_prior, transmission
-from helpers.images import load_image
-from helpers.inference import central
+from helpers.images import central, load_image
 from helpers.metrics import psnr, ssim
 from helpers.panels.drawing import (
     ERROR_MAP,

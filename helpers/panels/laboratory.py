@@ -6,7 +6,6 @@ Images are float32 RGB in [0, 1], shape (256, 256, 3).
 import html
 
 import ipywidgets as w
-import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
@@ -15,7 +14,7 @@ from helpers.experiments import SHOWN, VARIANTS, scenes_of, stored
 from helpers.metrics import psnr, sharpness
 from helpers.panels.drawing import Chart, beside, numbers, resize_to, tagged, wiped
 from helpers.panels.widgets import TEXT, choice, panel, slider, steps_slider
-from helpers.viz import ACCENT, CLEAR, GENERATOR, HAZY, INK, L1, LOG2, beside_stored, show, zoom
+from helpers.viz import ACCENT, CLEAR, INK, LOG2, grid, show
 
 SIDE, CROP = 400, 64  # pixels: the wipe's side, and the part that is enlarged beside it
 CROPS = {"neuschwanstein": (110, 90), "mont-st-michel": (100, 150), "petra": (60, 70),
@@ -124,6 +123,19 @@ class Laboratory:
         )
 
 
+def beside_stored(report, stored, clear):
+    """Figure of a run in the laboratory: input, its output now, the stored one, and the truth.
+
+    ``report`` is a :class:`helpers.runs.Report`. Notebook 06.
+    """
+    (hazy, now, _), *_ = report.pictures
+    step = report.history[-1]["step"]
+    figure = grid([[hazy, now, stored, clear]],
+                  ["input", f"yours, step {step}", "stored, nearest step", "truth"])
+    figure.suptitle(report.status)
+    return figure
+
+
 def label(name):
     """What a variant is called in the panel: its group and its title."""
     return f"{VARIANTS[name].group}: {VARIANTS[name].title}"
@@ -145,52 +157,3 @@ def prediction(question, replies, right):
     buttons.observe(mark, "value")
     asked = w.HTML(f"<div style='{TEXT}'><b>{html.escape(question)}</b></div>")
     return w.VBox([asked, buttons, reply])
-
-
-def variants_figure(names, scene="neuschwanstein", folder=experiments.STORED):
-    """Figure of what stored runs of one task paint of a scene at their last step, and the truth.
-
-    ``names`` are those of variants; below each picture a part of it, enlarged. Notebook 06.
-    """
-    records = stored(folder)
-    _, clear = scenes_of(VARIANTS[names[0]].task, folder)[scene]
-    images = [records[name, 0].pictures[scene][SHOWN[-1]] for name in names]
-    titles = [VARIANTS[name].title.replace("L1 and adversary", "L1, adversary") for name in names]
-    box = (*CROPS.get(scene, (96, 96)), CROP, CROP)
-    return zoom([*images, clear], [*titles, "truth"], box)
-
-
-def scores_table(names, folder=experiments.STORED):
-    """Lines of text: the scores of stored runs at their end, all their seeds. Notebook 06."""
-    records = stored(folder)
-    lines = [f"{'':38} PSNR   SSIM  sharpness  at half size"]
-    for name in names:
-        for seed in VARIANTS[name].seeds:
-            s = records[name, seed].scores
-            title = VARIANTS[name].title + (", second seed" if seed else "")
-            lines.append(f"{title:36} {s['psnr']:6.2f}  {s['ssim']:.3f}  {s['sharpness']:9.2f}"
-                         f"  {s['sharpness_halved']:12.2f}")
-    return "\n".join(lines)
-
-
-def worth_figure(folder=experiments.STORED):
-    """Figure of all stored runs: PSNR against sharpness, in thick fog and in ordinary haze.
-
-    A dot is a run; those without an adversary have another colour. Notebooks 06 and 08.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
-    for axis, task in zip(axes, ("fog", "haze"), strict=True):
-        for (name, _), record in stored(folder).items():
-            variant = VARIANTS[name]
-            if variant.task == task and not variant.leak:
-                alone = variant.changes.get("adversarial") is False
-                axis.plot(record.scores["sharpness"], record.scores["psnr"], "o",
-                          color=L1 if alone else GENERATOR, ms=7)
-                axis.annotate(name.removeprefix("haze-"), (
-                    record.scores["sharpness"], record.scores["psnr"]), fontsize=9,
-                    textcoords="offset points", xytext=(6, -3))
-        axis.axvline(1, color=HAZY, ls=":")
-        axis.set(title={"fog": "thick fog", "haze": "ordinary haze"}[task],
-                 xlabel="sharpness (1: as the truth)", ylabel="PSNR in dB")
-        axis.margins(0.15)
-    return figure

@@ -222,22 +222,14 @@ def movement(frames):
     return float(np.abs(np.diff(late, axis=0)).mean())
 
 
-def crossings(frames):
-    """How often the output in the middle, at x = 0, changes its sign from frame to frame."""
-    middle = np.sign([frame["outputs"][0, len(GRID) // 2] for frame in frames])
-    return int(np.sum(middle[1:] != middle[:-1]))
-
-
 # Figures
 
 def draw_pairs_on(axis, count=300, size=7):
     """Dots of real pairs, always the same ones, and the labels of the plane."""
     x, y = draw_pairs(np.random.default_rng(1), count)
     axis.scatter(x, y, s=size, color=INK, alpha=0.45, lw=0, label="real pairs", zorder=2)
-    axis.set(xlim=(-1, 1), ylim=(HEIGHTS[0], HEIGHTS[-1]), xticks=[-1, -0.5, 0, 0.5, 1])
-    axis.set_xlabel("input x", fontsize=10)
-    axis.set_ylabel("answer y", fontsize=10)
-    axis.tick_params(labelsize=9)
+    axis.set(xlim=(-1, 1), ylim=(HEIGHTS[0], HEIGHTS[-1]), xticks=[-1, 0, 1],
+             xlabel="input x", ylabel="answer y")
 
 
 def draw_outputs(axis, outputs, colour=GENERATOR, label="generator"):
@@ -267,9 +259,7 @@ def draw_losses(axis, frames):
         axis.plot(steps, [frame[key] for frame in frames], color=colour, lw=1.6, label=label)
     axis.axhline(LOG2, color=INK, ls=":", lw=1.2, label="log 2")
     top = max(max(frame["g_loss"], frame["d_loss"]) for frame in frames)
-    axis.set(xlim=(0, steps[-1]), ylim=(0, max(2, 1.1 * top)))
-    axis.set_xlabel("step", fontsize=10)
-    axis.tick_params(labelsize=9)
+    axis.set(xlim=(0, steps[-1]), ylim=(0, max(2, 1.1 * top)), xlabel="step")
     axis.spines[["top", "right"]].set_visible(False)
 
 
@@ -286,19 +276,17 @@ def planes_figure(frames, titles, losses=None):
         image = draw_belief(axes[0, i], frame["belief"])
         draw_pairs_on(axes[0, i], size=4)
         draw_outputs(axes[0, i], frame["outputs"])
-        axes[0, i].set_title(title, fontsize=11, color=INK)
+        axes[0, i].set_title(title)
         if losses:
             draw_losses(axes[1, i], losses[i])
         for row in range(rows if i else 0):
             axes[row, i].set_ylabel("")
     entries = [axes[row, 0].get_legend_handles_labels() for row in range(rows)]
     if losses:
-        axes[1, 0].set_ylabel("loss", fontsize=10)
-    figure.legend(*map(sum, zip(*entries, strict=True), ([], [])), fontsize=10, frameon=False,
-                  loc="outside lower center", ncols=5)
-    bar = figure.colorbar(image, ax=axes[0], pad=0.01, aspect=25)
-    bar.set_label("belief: probability of real", fontsize=9)
-    bar.ax.tick_params(labelsize=9)
+        axes[1, 0].set_ylabel("loss")
+    figure.legend(*map(sum, zip(*entries, strict=True), ([], [])), ncols=5,
+                  loc="outside lower center")
+    figure.colorbar(image, ax=axes[0], pad=0.01, aspect=25, label="probability of real")
     return figure
 
 
@@ -317,21 +305,19 @@ class Film:
 
     def _draw(self, name, number):
         frame, frames = self.trainings[name][number], self.trainings[name]
-        figure = Figure(figsize=(6.4, 5.6), dpi=100, facecolor="white")
+        figure = Figure(figsize=(7.4, 6.6), facecolor="white")
         canvas = FigureCanvasAgg(figure)
         # Fixed margins: a constrained layout would take half of the time that a move may take.
-        margins = {"left": 0.1, "right": 0.97, "top": 0.98, "bottom": 0.09, "hspace": 0.3}
+        margins = {"left": 0.11, "right": 0.97, "top": 0.98, "bottom": 0.09, "hspace": 0.3}
         plane, below = figure.subplots(2, 1, height_ratios=[3.4, 1.5], gridspec_kw=margins)
         image = draw_belief(plane, frame["belief"])
         draw_pairs_on(plane, size=6)
         draw_outputs(plane, frame["outputs"])
-        plane.legend(fontsize=9, loc="upper left", ncols=2, framealpha=0.9)
-        bar = figure.colorbar(image, ax=plane, pad=0.01, aspect=25)
-        bar.set_label("belief: probability of real", fontsize=9)
-        bar.ax.tick_params(labelsize=9)
+        plane.legend(loc="upper left", ncols=2, frameon=True, framealpha=0.9)
+        figure.colorbar(image, ax=plane, pad=0.01, aspect=25, label="probability of real")
         draw_losses(below, frames)
         below.axvline(frame["step"], color="#555555", lw=1.5)
-        below.legend(fontsize=9, frameon=False, loc="upper right", ncols=3)
+        below.legend(loc="upper right", ncols=3)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].astype("float32") / 255
 

@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from helpers import env
 from helpers.experiments import SHOWN, STEPS, STORED, VARIANTS, measure, parts_of, settings_of
-from helpers.images import to_uint8
-from helpers.inference import central, dehaze
+from helpers.images import central, to_uint8
+from helpers.inference import dehaze
 from helpers.runs import load_frames
 from helpers.training import fit
 from helpers.weights import write_whole
