@@ -164,7 +164,7 @@ class Profile:
 # 1,600 · 0.31 s = 8.3 minutes, which leaves one and a half for compiling and the watched scenes.
 PROFILES = {profile.name: profile for profile in (
     Profile("CPU", 16, 256, 4, 300, "float32"),
-    Profile("CPU with bfloat16", 16, 256, 4, 550, "mixed_bfloat16"),
+    Profile("CPU with bfloat16", 16, 256, 4, 500, "mixed_bfloat16"),
     Profile("GPU", 64, 256, 4, 1600, "float32"),
     Profile("GPU with bfloat16", 64, 256, 8, 2400, "mixed_bfloat16"),
 )}

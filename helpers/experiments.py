@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import keras
@@ -16,7 +16,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from helpers import env
-from helpers.data import load_pair, made_batches
+from helpers.checkup import make_ill
+from helpers.data import load_pair, made_batches, training_batches
 from helpers.images import central, load_image
 from helpers.inference import dehaze
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss
@@ -25,11 +26,23 @@ from helpers.models import encoder_block, normal
 from helpers.pairs import find_pairs, one_per_scene
 from helpers.runs import load_frames
 from helpers.synthesis import ThickFog, fog_scenes, fog_views
-from helpers.training import SCHEDULES, Adam, Settings, build, computing_in, fit, update
+from helpers.training import (
+    SCHEDULES,
+    Adam,
+    Settings,
+    build,
+    compile_step,
+    computing_in,
+    fit,
+    pix2pix_step,
+    train,
+    update,
+)
 
 STORED = env.SAMPLE_DATA / "laboratory"
 STEPS = 700  # L1 alone and pix2pix then differ clearly, for three seeds
 SHOWN = (25, 50, 100, 200, 400, 700)  # the steps of which pictures are stored
+FIRST = "neuschwanstein", "mont-st-michel", "petra"  # the scenes of these pictures
 
 
 # The two tasks.
@@ -62,9 +75,13 @@ def watched_fog():
 
     The first three, of which a run saves pictures, are a castle, an island and a rock.
     """
-    first = ["neuschwanstein", "mont-st-michel", "petra"]
-    scenes = {scene[0]: scene for scene in fog_scenes(env.SAMPLE_DATA / "validation")}
-    return fog_views([scenes[name] for name in first + sorted(set(scenes) - set(first))])
+    return fog_views(first_first(fog_scenes(env.SAMPLE_DATA / "validation")))
+
+
+def first_first(scenes):
+    """Tuples that begin with a scene's name: those of FIRST in its order, then the others."""
+    rank = {name: n for n, name in enumerate(FIRST)}
+    return sorted(scenes, key=lambda scene: (rank.get(scene[0], len(FIRST)), scene[0]))
 
 
 # What replaces a part.
@@ -197,38 +214,36 @@ LEAST_SQUARES = least_squares_judge, partial(squares, 1.0), l1_loss
 
 VARIANTS = {
     "l1": Variant("L1 alone", "loss", {"adversarial": False}, seeds=(0, 1)),
-    "pix2pix": Variant("L1 and adversary, λ = 100", "loss", seeds=(0, 1)),
-    "gan": Variant("adversary alone, λ = 0", "loss", {"l1": 0.0}, seeds=(0, 1)),
-    "lambda-10": Variant("L1 and adversary, λ = 10", "loss", {"l1": 10.0}, seeds=(0, 1)),
-    "lambda-1000": Variant("L1 and adversary, λ = 1000", "loss", {"l1": 1000.0}),
     "squared": Variant("squared error alone", "loss", {"adversarial": False}, step=squared_step),
-    "lsgan": Variant("LSGAN's squares for cross-entropy", "loss",
-                     step=partial(other_step, told=LEAST_SQUARES)),
-    "unconditional": Variant("does not see the hazy image", "discriminator",
-                             {"conditional": False}, seeds=(0, 1)),
+    "lambda-1000": Variant("pix2pix, λ = 1000", "loss", {"l1": 1000.0}),
+    "pix2pix": Variant("pix2pix, λ = 100", "loss", seeds=(0, 1)),
+    "lambda-10": Variant("pix2pix, λ = 10", "loss", {"l1": 10.0}, seeds=(0, 1)),
+    "gan": Variant("adversary alone, λ = 0", "loss", {"l1": 0.0}, seeds=(0, 1)),
+    "lsgan": Variant("LSGAN's squared loss", "loss", step=partial(other_step, told=LEAST_SQUARES)),
     "pixel": Variant("sees 1×1 pixels", "discriminator", make=partial(with_judge, halvings=0),
                      seeds=(0, 1)),
     "patch-16": Variant("sees 16×16 pixels", "discriminator", make=partial(with_judge, halvings=1)),
     "image": Variant("sees the whole image", "discriminator", make=partial(with_judge, halvings=5)),
+    "unconditional": Variant("does not see the fog", "discriminator", {"conditional": False},
+                             seeds=(0, 1)),
     "fast": Variant("learns ten times as fast", "discriminator", {"discriminator_rate": 2e-3}),
     "frozen": Variant("frozen after 100 steps", "discriminator",
                       make=partial(with_judge, frozen_after=100)),
-    "no-norm": Variant("has no batch normalisation", "discriminator",
+    "no-norm": Variant("no batch normalisation", "discriminator",
                        make=partial(with_judge, norm=False)),
     "no-skips": Variant("no skips", "generator", {"skips": False}, seeds=(0, 1)),
     "no-dropout": Variant("no dropout", "generator", {"dropout": 0.0}),
-    "ours": Variant("adds its output to the input", "generator", {"classic": False}),
-    "batch-1": Variant("batch 1: the bottleneck's norm is blind", "training", {"batch": 1}),
-    "simultaneous": Variant("both updates from one forward pass", "training",
+    "ours": Variant("adds to its input", "generator", {"classic": False}),
+    "batch-1": Variant("batch 1", "training", {"batch": 1}),
+    "simultaneous": Variant("simultaneous updates", "training",
                             step=partial(other_step, simultaneous=True)),
     "no-jitter": Variant("always the same crop", "data", data={"jitter": False}),
-    "unpaired": Variant("hazy and clear cropped apart", "data", data={"paired": False}),
-    "leak": Variant("validation scenes in training", "data", leak=True, seeds=(0, 1)),
-    "bytes": Variant("the generator is fed bytes", "data", make=fed_bytes),
+    "unpaired": Variant("cropped apart", "data", data={"paired": False}),
+    "bytes": Variant("fed 0 to 255", "data", make=fed_bytes),
+    "leak": Variant("trained on these scenes", "data", leak=True, seeds=(0, 1)),
     "haze-l1": Variant("L1 alone", "ordinary haze", {"adversarial": False}, task="haze"),
-    "haze-pix2pix": Variant("L1 and adversary, λ = 100", "ordinary haze", task="haze"),
-    "haze-lambda-10": Variant("L1 and adversary, λ = 10", "ordinary haze", {"l1": 10.0},
-                              task="haze"),
+    "haze-pix2pix": Variant("pix2pix, λ = 100", "ordinary haze", task="haze"),
+    "haze-lambda-10": Variant("pix2pix, λ = 10", "ordinary haze", {"l1": 10.0}, task="haze"),
     "haze-no-skips": Variant("no skips", "ordinary haze", {"skips": False}, task="haze"),
 }
 
@@ -251,7 +266,7 @@ def parts_of(name, settings):
     if variant.task == "haze":
         pairs = find_pairs(env.SAMPLE_DATA / "train")
         watched = one_per_scene(find_pairs(env.SAMPLE_DATA / "validation"))
-        return pairs, [(pair.scene, *load_pair(pair)) for pair in watched], options
+        return pairs, first_first((pair.scene, *load_pair(pair)) for pair in watched), options
     scenes = None
     if variant.leak:
         validation = fog_scenes(env.SAMPLE_DATA / "validation")
@@ -277,28 +292,70 @@ def measure(results, scenes):
     }
 
 
+# Trainings that are ill.
+
+BRIEF = 60  # steps of a thousand: the learning rates have not begun to fall
+
+
+def patient(name, l1=0.3):
+    """A training in ordinary haze in which the adversary leads: (settings, batches, step).
+
+    ``name`` is "healthy", or "A" to "D" for those of :func:`helpers.checkup.make_ill`. Notebook 06.
+    """
+    settings = Settings(f"patient-{name}", width=8, size=256, batch=2, steps=1000, l1=l1, seed=2,
+                        learning_rate=5e-4, discriminator_rate=2e-3, classic=True,
+                        precision=env.profile().precision)
+    pairs = find_pairs(env.SAMPLE_DATA / "train")
+    whole = settings, training_batches(pairs, 2, 256, settings.seed), pix2pix_step
+    return whole if name == "healthy" else make_ill(name, *whole)
+
+
+def train_briefly(settings, batches, step):
+    """The first BRIEF steps of a training: its history, and what it then paints.
+
+    That is the first image of a batch, RGB in [0, 1], computed in training mode. Notebook 06.
+    """
+    networks, optimizers = build(settings)
+    strategy, history = tf.distribute.get_strategy(), []
+    compiled = compile_step(partial(step, l1=settings.l1), networks, optimizers, settings, strategy)
+    train(compiled, batches, 0, BRIEF, lambda n, seen: history.append({"step": n, **seen}))
+    painted = networks[1](next(iter(batches))[0], training=True)[0]
+    return history, np.clip((np.asarray(painted, "float32") + 1) / 2, 0, 1)
+
+
+def patients(folder=STORED):
+    """The brief trainings that ship: {name: what :func:`train_briefly` returned}. Notebook 06.
+
+    "healthy" and "A" to "D" are those of :func:`patient`; "healthy-100" and "strong-100" are a
+    healthy training and one with a strong discriminator at λ = 100.
+    """
+    histories = json.loads((folder / "patients.json").read_text(encoding="utf-8"))
+    return {name: (history, load_image(folder / "patients" / f"{name}.jpg"))
+            for name, history in histories.items()}
+
+
 # Runs that ship, and one's own.
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run of a variant: its history, its scores at the end and pictures of three scenes.
+    """A run of a variant: its history, its scores at the end, and its pictures of three scenes.
 
     ``scores`` is what :func:`measure` returns, None for a run that has not come to its end.
-    ``pictures`` maps scenes to {step: RGB in [0, 1], (256, 256, 3)}, ``live`` is True for a run of
-    one's own.
+    ``folder`` holds the pictures that were saved while it trained.
     """
 
     name: str
     seed: int
     history: list
     scores: dict | None
-    pictures: dict
-    live: bool = False
+    folder: Path
 
-    @property
-    def title(self):
-        return VARIANTS[self.name].title
+    @cached_property
+    def pictures(self):
+        """Pictures as {scene: {step: RGB in [0, 1], (256, 256, 3)}}, read when they are needed."""
+        return {scene: {step: central(image) for step, image in frames.items()}
+                for scene, frames in load_frames(self.folder).items()}
 
 
 def stored(folder=STORED):
@@ -309,14 +366,22 @@ def stored(folder=STORED):
     runs = json.loads((folder / "results.json").read_text(encoding="utf-8"))["runs"]
     return {(run["name"], run["seed"]): Record(
         run["name"], run["seed"], run["history"], run["scores"],
-        {} if run["seed"] else load_frames(folder / run["name"])) for run in runs}
+        folder / f"{run['name']}-seed-{run['seed']}") for run in runs}
 
 
 def scenes_of(task, folder=STORED):
     """What the stored pictures show: {scene: (hazy, clear)}, RGB in [0, 1], (256, 256, 3)."""
-    names = sorted(path.stem for path in (folder / task / "hazy").glob("*.jpg"))
+    found = first_first((path.stem,) for path in (folder / task / "hazy").glob("*.jpg"))
     return {name: tuple(load_image(folder / task / kind / f"{name}.jpg")
-                        for kind in ("hazy", "clear")) for name in names}
+                        for kind in ("hazy", "clear")) for name, in found}
+
+
+def ends_of(task, folder=STORED):
+    """What a task's scores lie between: what :func:`measure` says of the hazy images, and of the
+    clear ones, which have no PSNR.
+    """
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return results["hazy"][task], results["truth"][task]
 
 
 class _TimeIsUp(Exception):
@@ -350,6 +415,4 @@ def run(name, minutes=1.0, callback=None, runs=None, seed=0):
                        **options)
         scores = measure([dehaze(finished.networks[0], hazy) for _, hazy, _ in scenes], scenes)
         history[:] = finished.history
-    pictures = {scene: {step: central(image) for step, image in frames.items()}
-                for scene, frames in load_frames(folder).items()}
-    return Record(name, seed, history, scores, pictures, live=True)
+    return Record(name, seed, history, scores, folder)

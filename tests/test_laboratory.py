@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from helpers.experiments import SHOWN, Record
-from helpers.panels.laboratory import Laboratory, label, prediction
+from helpers.panels.laboratory import Laboratory, detail, label, prediction, scores_table
 
 L1, GAN = label("l1"), label("pix2pix")
 
@@ -24,20 +24,24 @@ def folder(tmp_path):
     runs = []
     for k, name in enumerate(("l1", "pix2pix")):
         for n, step in enumerate(SHOWN):
-            save(tmp_path / name / "frames" / f"{step:06}_petra.jpg", 100 + 10 * n + 30 * k)
+            path = tmp_path / f"{name}-seed-0" / "frames" / f"{step:06}_petra.jpg"
+            save(path, 100 + 10 * n + 30 * k)
         history = [{"step": step, "l1": 0.3} | ({"discriminator": 0.6} if k else {})
                    for step in SHOWN]
-        scores = {"psnr": 16.0 - k, "ssim": 0.5, "sharpness": 0.3 + k, "sharpness_halved": 0.5}
+        scores = {"psnr": 16.0 - k, "ssim": 0.5, "sharpness": 0.3 + k, "sharpness_halved": 0.5,
+                  "spectrum": [1.0 + k] * 129}
         runs.append({"name": name, "seed": 0, "history": history, "scores": scores})
     for kind, grey in (("hazy", 220), ("clear", 200)):
         save(tmp_path / "fog" / kind / "petra.jpg", grey)
-    (tmp_path / "results.json").write_text(json.dumps({"runs": runs}))
+    truth = {"ssim": 1.0, "sharpness": 1.0, "sharpness_halved": 1.0, "spectrum": [4.0] * 129}
+    (tmp_path / "results.json").write_text(json.dumps({
+        "runs": runs, "hazy": {"fog": scores}, "truth": {"fog": truth}}))
     return tmp_path
 
 
 def test_what_the_panel_shows(folder):
     lab = Laboratory("fog", folder)
-    assert list(lab.runs) == [L1, GAN]
+    assert list(lab.runs) == [L1, GAN, "the input", "the truth"]
     picture, text, chart = lab(L1, GAN, "petra", SHOWN[-1], 0.5)
     grey = np.rint(picture * 255)
     assert abs(grey[100, 50, 0] - 150) < 3 and abs(grey[100, 350, 0] - 180) < 3
@@ -50,13 +54,31 @@ def test_what_the_panel_shows(folder):
 
 def test_a_run_of_ones_own_joins_the_others(folder):
     lab = Laboratory("fog", folder)
-    pictures = {"petra": {1: np.zeros((256, 256, 3), "float32"),
-                          50: np.ones((256, 256, 3), "float32")}}
-    lab.runs["mine"] = Record("l1", 0, [{"step": 1, "l1": 0.5}], None, pictures, live=True)
+    for step, grey in ((1, 0), (50, 255)):
+        save(folder / "mine" / "frames" / f"{step:06}_petra.jpg", grey)
+    lab.runs["mine"] = Record("l1", 0, [{"step": 1, "l1": 0.5}], None, folder / "mine")
     for step, value in ((25, 0), (50, 1), (700, 1)):
         picture, text, _ = lab("mine", GAN, "petra", step, 0.5)
         assert abs(picture[100, 50, 0] - value) < 0.01
     assert "–" in text, "it has no scores yet"
+
+
+def test_against_the_truth(folder):
+    """It has no PSNR, no losses, and one picture for all steps."""
+    lab = Laboratory("fog", folder)
+    for step in SHOWN:
+        picture, text, _ = lab("the input", "the truth", "petra", step, 0.5)
+        assert abs(picture[100, 50, 0] - 220 / 255) < 0.01
+        assert abs(picture[100, 350, 0] - 200 / 255) < 0.01
+        assert "22.1 dB" in text and "–" in text and "1.000" in text and "inf" not in text
+
+
+def test_tables(folder):
+    assert detail({"spectrum": [9.0] * 32 + [1.0] * 65 + [9.0] * 32},
+                  {"spectrum": [4.0] * 129}) == 0.25
+    table = scores_table("l1", "pix2pix", folder=folder)
+    assert table.splitlines()[1].split()[-4:] == ["16.00", "0.500", "0.30", "25.0%"]
+    assert table.splitlines()[2].startswith("pix2pix, λ = 100") and "50.0%" in table
 
 
 def test_the_panel_moves(folder):

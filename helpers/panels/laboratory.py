@@ -1,25 +1,30 @@
-"""The panel of notebook 06: two runs of the laboratory side by side, step by step.
+"""The laboratory of notebook 06: two runs side by side, step by step, predictions, and figures.
 
 Images are float32 RGB in [0, 1], shape (256, 256, 3).
 """
 
 import html
+from types import SimpleNamespace
 
 import ipywidgets as w
+import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 
 from helpers import experiments
-from helpers.experiments import SHOWN, VARIANTS, scenes_of, stored
+from helpers.experiments import FIRST, SHOWN, VARIANTS, ends_of, scenes_of, stored
+from helpers.images import central
 from helpers.metrics import psnr, sharpness
 from helpers.panels.drawing import Chart, beside, numbers, resize_to, tagged, wiped
 from helpers.panels.widgets import TEXT, choice, panel, slider, steps_slider
-from helpers.viz import ACCENT, CLEAR, INK, LOG2, grid, show
+from helpers.viz import ACCENT, CLEAR, GENERATOR, INK, L1, LOG2, grid, show, zoom
 
 SIDE, CROP = 400, 64  # pixels: the wipe's side, and the part that is enlarged beside it
-CROPS = {"neuschwanstein": (110, 90), "mont-st-michel": (100, 150), "petra": (60, 70),
-         "carcassonne": (100, 150), "great-pyramid": (120, 60)}  # left, top
+CROPS = {"neuschwanstein": (110, 90), "mont-st-michel": (100, 150), "petra": (60, 70)}  # left, top
 COLOURS = CLEAR, ACCENT  # of the left and the right run's curves
+NAMED = {"l1": "L1 alone", "pix2pix": "pix2pix", "lambda-10": "λ = 10", "gan": "adversary alone",
+         "haze-l1": "L1 alone", "haze-pix2pix": "pix2pix", "haze-lambda-10": "λ = 10",
+         "haze-no-skips": "no skips"}
 
 
 class LossChart(Chart):
@@ -45,7 +50,7 @@ class LossChart(Chart):
 
 
 class Laboratory:
-    """The stored runs of one task, "fog" or "haze", and those that the reader adds.
+    """The stored runs of one task, "fog" or "haze", the input, the truth, and the reader's runs.
 
     Called with the values of the panel's controls it returns (image, HTML of numbers, chart).
     Notebook 06.
@@ -56,18 +61,26 @@ class Laboratory:
         records = stored(folder)
         self.runs = {label(name): records[name, 0] for name, variant in VARIANTS.items()
                      if variant.task == task and (name, 0) in records}
+        for n, (title, scores) in enumerate(zip(("the input", "the truth"),
+                                                ends_of(task, folder), strict=True)):
+            still = {scene: {SHOWN[0]: images[n]} for scene, images in self.scenes.items()}
+            self.runs[title] = SimpleNamespace(history=[], scores=scores, pictures=still)
         self.charts = {}
 
-    def picture(self, run, scene, step):
-        """A run's picture of a scene at the last of its steps up to ``step``."""
+    def step_shown(self, run, scene, step):
+        """The last step up to ``step`` (else the first) of which a run has a picture."""
         frames = self.runs[run].pictures[scene]
-        return frames[max(n for n in frames if n <= max(step, min(frames)))]
+        return max(n for n in frames if n <= max(step, min(frames)))
+
+    def picture(self, run, scene, step):
+        """A run's picture of a scene at :meth:`step_shown`."""
+        return self.runs[run].pictures[scene][self.step_shown(run, scene, step)]
 
     def __call__(self, left, right, scene, step, wipe=0.5):
         """``left`` of the edge at ``wipe`` and ``right`` of it; beside them a part, enlarged."""
         _, clear = self.scenes[scene]
         both = [self.picture(run, scene, step) for run in (left, right)]
-        x, y = CROPS.get(scene, (96, 96))
+        x, y = CROPS[scene]
         parts = [resize_to(image[y:y + CROP, x:x + CROP], 200, 198) for image in both]
         column = np.concatenate([tagged(part, tag) for part, tag in zip(parts, "lr", strict=True)])
         whole = resize_to(wiped(*both, wipe), SIDE, SIDE)
@@ -84,9 +97,10 @@ class Laboratory:
         ends = [self.runs[run].scores for run in runs]
 
         def row(name, key, form):
-            return (name, *(format(end[key], form) if end else "–" for end in ends))
+            return (name, *(format(end[key], form) if end and key in end else "–" for end in ends))
 
-        return [("this picture:", "", ""), ("PSNR", *(f"{psnr(x, clear):.1f} dB" for x in images)),
+        decibels = (f"{psnr(x, clear):.1f} dB" if (x != clear).any() else "–" for x in images)
+        return [("this picture:", "", ""), ("PSNR", *decibels),
                 ("sharpness", *(f"{sharpness(x, clear):.2f}" for x in images)),
                 ("all six at the end:", "", ""), row("PSNR", "psnr", ".1f"),
                 row("SSIM", "ssim", ".3f"), row("sharpness", "sharpness", ".2f"),
@@ -98,20 +112,23 @@ class Laboratory:
         Raises ValueError for an unknown name, as :func:`helpers.experiments.run`.
         """
         handle = display(display_id=True)
-        scene, (_, clear) = next(iter(self.scenes.items()))
 
         def callback(report):
             step = report.history[-1]["step"]
             if handle and step >= SHOWN[0]:
-                old = self.picture(label(name), scene, step)
-                figure = beside_stored(report, old, clear)
+                hazy, now, clear = map(central, report.pictures[0])
+                shown = self.step_shown(label(name), FIRST[0], step)
+                old = self.picture(label(name), FIRST[0], step)
+                figure = grid([[hazy, now, old, clear]],
+                              ["input", f"yours, step {step}", f"stored, step {shown}", "truth"])
+                figure.suptitle(report.status)
                 show(figure, f"{label(name)}: {report.status}", handle=handle)
 
         record = experiments.run(name, minutes, callback, runs)
         self.runs[f"yours: {label(name)}"] = record
         return record
 
-    def panel(self, left="loss: L1 alone", right="loss: L1 and adversary, λ = 100"):
+    def panel(self, left="loss: L1 alone", right="loss: pix2pix, λ = 100"):
         """The panel, starting at two runs, the first scene and the last step."""
         options = list(self.runs)
         return panel(
@@ -121,19 +138,6 @@ class Laboratory:
             step=steps_slider("step", [(str(step), step) for step in SHOWN]),
             wipe=slider("wipe", 0.5, 0, 1, 0.01),
         )
-
-
-def beside_stored(report, stored, clear):
-    """Figure of a run in the laboratory: input, its output now, the stored one, and the truth.
-
-    ``report`` is a :class:`helpers.runs.Report`. Notebook 06.
-    """
-    (hazy, now, _), *_ = report.pictures
-    step = report.history[-1]["step"]
-    figure = grid([[hazy, now, stored, clear]],
-                  ["input", f"yours, step {step}", "stored, nearest step", "truth"])
-    figure.suptitle(report.status)
-    return figure
 
 
 def label(name):
@@ -157,3 +161,77 @@ def prediction(question, replies, right):
     buttons.observe(mark, "value")
     asked = w.HTML(f"<div style='{TEXT}'><b>{html.escape(question)}</b></div>")
     return w.VBox([asked, buttons, reply])
+
+
+def variants_figure(*names, scene=FIRST[0], folder=experiments.STORED):
+    """Figure of what stored runs of one task paint of a scene at their last step, and the truth.
+
+    ``names`` are those of variants; below each picture a part of it, enlarged. Notebook 06.
+    """
+    records = stored(folder)
+    _, clear = scenes_of(VARIANTS[names[0]].task, folder)[scene]
+    images = [records[name, 0].pictures[scene][SHOWN[-1]] for name in names]
+    titles = [VARIANTS[name].title for name in names]
+    return zoom([*images, clear], [*titles, "truth"], (*CROPS[scene], CROP, CROP))
+
+
+def detail(scores, truth):
+    """How much of the truth's power is there between 32 and 96 waves over 256 pixels: a median.
+
+    A mean would count the spikes of a lattice; the median does not see them. Notebook 06.
+    """
+    return float(np.median(np.divide(scores["spectrum"], truth["spectrum"])[32:97]))
+
+
+def scores_table(*names, folder=experiments.STORED):
+    """Lines of text: the scores of stored runs of one task at their end, all seeds. Notebook 06."""
+    records, (_, truth) = stored(folder), ends_of(VARIANTS[names[0]].task, folder)
+    lines = [f"{'':36} PSNR   SSIM  sharpness  detail"]
+    for name in names:
+        for seed in sorted(seed for found, seed in records if found == name):
+            s = records[name, seed].scores
+            title = "   once more, another seed" if seed else VARIANTS[name].title
+            lines.append(f"{title:35}{s['psnr']:6.2f}  {s['ssim']:.3f}  {s['sharpness']:9.2f}"
+                         f"  {detail(s, truth):6.1%}")
+    return "\n".join(lines)
+
+
+def losses_figure(*names, folder=experiments.STORED):
+    """Figure of stored runs: the discriminator's loss and the L1 loss, step by step. Notebook 06.
+    """
+    records = stored(folder)
+    figure, axes = plt.subplots(1, 2, figsize=(12, 3.4), layout="constrained")
+    for axis, key in zip(axes, ("discriminator", "l1"), strict=True):
+        for name, colour in zip(names, plt.get_cmap("Set2").colors, strict=False):
+            points = [(h["step"], h[key]) for h in records[name, 0].history if key in h]
+            if points:
+                axis.plot(*zip(*points, strict=True), color=colour, lw=2.2,
+                          label=VARIANTS[name].title)
+    axes[0].axhline(LOG2, color=INK, ls=":", lw=1.2, label="log 2")
+    axes[0].set(title="Discriminator's loss", xlabel="step", ylim=(0, None))
+    axes[1].set(title="L1 loss", xlabel="step")
+    axes[0].legend(ncols=2)
+    return figure
+
+
+def worth_figure(folder=experiments.STORED):
+    """Figure of all stored runs: PSNR against sharpness, in thick fog and in ordinary haze.
+
+    A dot is a run; those without an adversary have another colour. Notebooks 06 and 08.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
+    for axis, task in zip(axes, ("fog", "haze"), strict=True):
+        for (name, seed), record in stored(folder).items():
+            variant = VARIANTS[name]
+            if variant.task != task or variant.leak:
+                continue
+            alone = not variant.changes.get("adversarial", True)
+            at = record.scores["sharpness"], record.scores["psnr"]
+            axis.plot(*at, "o", color=L1 if alone else GENERATOR, ms=7)
+            if name in NAMED and not seed:
+                axis.annotate(NAMED[name], at, textcoords="offset points", xytext=(7, -4))
+        axis.axvline(1, color=INK, ls=":", lw=1)
+        axis.set(title={"fog": "Thick fog", "haze": "Ordinary haze"}[task],
+                 xlabel="sharpness (1: as the truth)", ylabel="PSNR in dB")
+        axis.margins(0.15)
+    return figure

@@ -6,7 +6,8 @@ Trains every variant of helpers.experiments.VARIANTS, each seed, for 700 steps: 
 and pix2pix then differ clearly, for three seeds. Runs lie in
 build/runs/laboratory/; an interrupted one goes on where it stopped, and one whose record is there
 with the same settings is not repeated. results.json holds scores, losses, seeds, minutes and
-versions; pictures are those of the first seed.
+versions; pictures are those of the first seed. The brief trainings of notebook 06, healthy and ill,
+are in patients.json; NAME "patients" means these.
 """
 
 import argparse
@@ -23,7 +24,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from helpers import env
-from helpers.experiments import SHOWN, STEPS, STORED, VARIANTS, measure, parts_of, settings_of
+from helpers.experiments import (
+    SHOWN,
+    STEPS,
+    STORED,
+    VARIANTS,
+    measure,
+    parts_of,
+    patient,
+    settings_of,
+    train_briefly,
+)
 from helpers.images import central, to_uint8
 from helpers.inference import dehaze
 from helpers.runs import load_frames
@@ -32,6 +43,9 @@ from helpers.weights import write_whole
 
 QUALITY = 85
 KEPT = "step", "discriminator", "adversarial", "l1", "squared", "psnr", "real_right", "fake_right"
+# Of the brief trainings: its name, the patient, λ. (C has a strong discriminator.)
+BRIEF = [("healthy", "healthy", 0.3), *((name, name, 0.3) for name in "ABCD"),
+         ("healthy-100", "healthy", 100.0), ("strong-100", "C", 100.0)]
 
 
 def processor():
@@ -61,21 +75,37 @@ def trained(name, seed, records):
                   **options)
     minutes = (time.monotonic() - start) / 60
     if not seed:
-        shutil.rmtree(STORED / name, ignore_errors=True)
+        pictures = STORED / f"{name}-seed-{seed}"
+        shutil.rmtree(pictures, ignore_errors=True)
         for scene, frames in load_frames(run.folder).items():
             for step in SHOWN:
-                save_picture(frames[step], STORED / name / "frames" / f"{step:06}_{scene}.jpg")
+                save_picture(frames[step], pictures / "frames" / f"{step:06}_{scene}.jpg")
         for scene, hazy, clear in scenes[:3]:
             task = STORED / VARIANTS[name].task
             save_picture(hazy, task / "hazy" / f"{scene}.jpg")
             save_picture(clear, task / "clear" / f"{scene}.jpg")
     results = [dehaze(run.networks[0], hazy) for _, hazy, _ in scenes]
-    history = [{key: round(h[key], 4) for key in KEPT if h.get(key) is not None}
-               for h in run.history]
+    history = kept(run.history)
     records["truth"][VARIANTS[name].task] = measure([clear for *_, clear in scenes], scenes)
+    del records["truth"][VARIANTS[name].task]["psnr"]  # infinite, which JSON does not know
     records["hazy"][VARIANTS[name].task] = measure([hazy for _, hazy, _ in scenes], scenes)
     return {"name": name, "seed": seed, "minutes": round(minutes, 2), "settings": asdict(settings),
             "history": history, "scores": measure(results, scenes)}
+
+
+def kept(history):
+    """What ships of a history: the numbers that notebook 06 shows, with four decimals."""
+    return [{key: round(h[key], 4) for key in KEPT if h.get(key) is not None} for h in history]
+
+
+def brief_trainings():
+    """Train those of notebook 06, healthy and ill: patients.json and a picture of each."""
+    histories = {}
+    for name, who, l1 in tqdm(BRIEF, desc="patients"):
+        history, picture = train_briefly(*patient(who, l1))
+        histories[name] = kept(history)
+        save_picture(picture, STORED / "patients" / f"{name}.jpg")
+    write_whole(STORED / "patients.json", json.dumps(histories, separators=(",", ":")))
 
 
 def rounded(value):
@@ -91,12 +121,14 @@ def rounded(value):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="variants; all without")
-    chosen = parser.parse_args().names or VARIANTS
+    chosen = parser.parse_args().names or ["patients", *VARIANTS]
+    if "patients" in chosen:
+        brief_trainings()
     path = STORED / "results.json"
     records = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {
         "truth": {}, "hazy": {}, "runs": []}
     # First seeds first, so that an interrupted laboratory has every row.
-    for name, seed in sorted(((n, s) for n in chosen for s in VARIANTS[n].seeds),
+    for name, seed in sorted(((n, s) for n in chosen if n in VARIANTS for s in VARIANTS[n].seeds),
                              key=lambda both: both[1]):
         known = [r for r in records["runs"] if (r["name"], r["seed"]) == (name, seed)]
         if known and known[0]["settings"] == asdict(settings_of(name, seed)):
