@@ -1,8 +1,9 @@
 """The shared module of the dehazing notebooks. A module imports only from those above it:
 
-env, haze, images, pairs, data, synthesis, models, losses, metrics, weights, inference, checkup,
-runs, training, experiments, export, viz, panels.drawing, panels.widgets, panels.photo, panels.haze,
-panels.toy, panels.networks, panels.laboratory, panels.evaluation, panels.shipping, checks.
+env, haze, images, pairs, data, synthesis, encoder, models, losses, metrics, weights, inference,
+checkup, runs, training, experiments, export, viz, panels.drawing, panels.widgets, panels.photo,
+panels.haze, panels.toy, panels.networks, panels.laboratory, panels.evaluation, panels.shipping,
+checks.
 """
 
 import os

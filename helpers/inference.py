@@ -10,21 +10,21 @@ import numpy as np
 from helpers.data import denormalise, normalise
 from helpers.haze import check_image, guided_lines, resize
 from helpers.images import central, encode, mean_colour, open_image, to_rgb
-from helpers.models import compiled, size_multiple
+from helpers.models import compiled, sees_whole_images, size_multiple
 
 
 def dehaze(generator, image, strength=1.0):
     """Run a generator on one RGB image in [0, 1] of any size; returns the same shape and range.
 
     ``strength`` goes from 0 (the image itself) over 1 (what the network proposes) to a little
-    beyond. A generator whose ``architecture`` names the physics network sees the whole image, at
+    beyond. A generator whose ``architecture`` names a physics network sees the whole image, at
     most 512 pixels long, and its maps are applied to all pixels; any other goes over the image in
     tiles. Raises ValueError as :func:`helpers.haze.check_image`. Notebooks 07 and 08.
     """
     image = check_image(image)
     if strength == 0:
         return image.copy()
-    if getattr(generator, "architecture", {}).get("network") == "physics_unet":
+    if sees_whole_images(generator):
         return apply_maps(image, haze_maps(generator, image), strength)
     change = in_tiles(generator, image)
     change -= image  # in place, here and below: 24 megapixels take 288 MB each time

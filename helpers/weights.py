@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from helpers import env, models
 
-NETWORKS = {"unet": models.unet, "physics_unet": models.physics_unet}
+NETWORKS = {"unet": models.unet} | {name: getattr(models, name) for name in models.PHYSICS}
 UNREADABLE = (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError)
 
 
