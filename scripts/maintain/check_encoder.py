@@ -96,10 +96,11 @@ def main():
     noise = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3)).astype("float32")
     for name, image in [("noise", noise), *((p.stem, middle(p)) for p in options.photographs)]:
         ours, theirs = network(image), reference(tensors, image)
-        far = max(float(tf.reduce_max(tf.abs(a - b))) for a, b in zip(ours, theirs, strict=True))
+        far = max(float(tf.reduce_max(tf.abs(a - b)) / tf.reduce_max(tf.abs(b)))
+                  for a, b in zip(ours, theirs, strict=True))
         chances = probabilities(tensors, ours[-1])
         likely = ", ".join(f"{n} ({chances[n]:.2f})" for n in np.argsort(chances)[:-3:-1])
-        print(f"{name}: features differ by at most {far:.1e}; classes {likely}")
+        print(f"{name}: features differ by {far:.0e} of their largest; classes {likely}")
 
 
 if __name__ == "__main__":
