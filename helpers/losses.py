@@ -52,3 +52,34 @@ def ssim_loss(clear, fake):
     luminance = (2 * mean_x * mean_y + 1e-4) / (mean_x**2 + mean_y**2 + 1e-4)
     structure = (2 * covariance + 9e-4) / (variances + 9e-4)
     return 1 - ops.mean(luminance * structure)
+
+
+def perceptual_loss(features, clear, fake, eps=1e-3):
+    """How far two batches in [-1, 1] are for a network that has seen the world: 0 for equal ones.
+
+    ``features`` is a network that gives a list of feature maps, (batch, h, w, c) each, such as some
+    of :func:`helpers.encoder.efficientnet_lite0`. At each place their vector is scaled to length 1;
+    the squared distance, at most 4, is averaged over places and maps. LPIPS of Zhang et al. 2018,
+    eq. 1, without its learned weights; notebook 08.
+    """
+    def directions(image):
+        maps = [ops.cast(x, "float32") for x in features(image, training=False)]
+        return [x * ops.rsqrt(ops.sum(x * x, axis=-1, keepdims=True) + eps) for x in maps]
+
+    far = [ops.mean(ops.sum((a - b) ** 2, axis=-1))
+           for a, b in zip(directions(clear), directions(fake), strict=True)]
+    return sum(far) / len(far)
+
+
+def chroma_loss(clear, fake, eps=1e-4):
+    """Mean absolute difference of how colourful two batches in [-1, 1] are, whatever the hue.
+
+    Where several colours are possible their mean is grey, which pleases L1 and the squared error;
+    this one asks for as much colour as the truth has. Colour is the length of (R - G, (R + G) / 2
+    - B) in squares of 8×8 pixels; the axes after Hasler and Suesstrunk 2003. Notebook 08.
+    """
+    def chroma(image):
+        red, green, blue = ops.split(ops.average_pool(image, 8), 3, axis=-1)
+        return ops.sqrt((red - green) ** 2 + ((red + green) / 2 - blue) ** 2 + eps)
+
+    return ops.mean(ops.abs(chroma(clear) - chroma(fake)))

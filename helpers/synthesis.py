@@ -114,11 +114,44 @@ def synthesise(clear, rng, depth=None, sky=None, ranges=None):
     colour = airlight + rng.uniform(-ranges.tint, ranges.tint, 3) * rng.random()
     if rng.random() < 0.3:  # a light that is not the same everywhere
         colour = colour * (1 + 0.08 * smooth_noise(sky.shape, rng, 2)[..., None])
-    hazy = add_haze(clear, np.exp(-optical), np.clip(colour, 0, 1))
+    return taken(add_haze(clear, np.exp(-optical), np.clip(colour, 0, 1)), rng, ranges)
+
+
+def taken(hazy, rng, ranges):
+    """An RGB image in [0, 1] as a camera files it: half of the time noise, half of the time JPEG."""
     if rng.random() < 0.5:
         hazy = hazy + rng.normal(0, rng.uniform(*ranges.noise) / 255, hazy.shape)
     hazy = np.clip(hazy, 0, 1).astype("float32")
     return jpeg(hazy, rng.integers(*ranges.quality)) if rng.random() < 0.5 else hazy
+
+
+def haze_over(clear, depth, rng, airlights=None, ranges=None, thickness=(0.15, 3.0)):
+    """A photograph in haze over its own depth, float32 RGB in [0, 1].
+
+    ``depth`` (height, width) is 1 at the far end of the scene, where the optical depth is drawn from
+    ``thickness``, evenly in its logarithm: from a veil to t = 0.05, below which no place falls. Half
+    of the time smoke lies in front of the whole scene as well, and half of the time it drifts.
+    ``airlights`` (n, 3), RGB, are colours that haze really had (:func:`helpers.haze
+    .estimate_airlight`): one of them lends its hue three times out of four. The rest of ``ranges``
+    is as in :func:`synthesise`. Notebook 08.
+    """
+    ranges = ranges or Ranges()
+    optical = np.exp(rng.uniform(*np.log(thickness)))
+    if rng.random() < ranges.near_clear:
+        optical = rng.uniform(0, 0.1)
+    front = rng.uniform(0, 0.6) if rng.random() < 0.5 else 0.0
+    optical = optical * ((1 - front) * depth + front)
+    if rng.random() < 0.5:
+        clouds = np.exp(rng.uniform(0, ranges.uneven) * smooth_noise(depth.shape, rng))
+        optical = optical * clouds
+    colour = np.ones(3)
+    if airlights is not None and rng.random() < 0.75:
+        colour = airlights[rng.integers(len(airlights))]
+    colour = colour / np.mean(colour) * rng.uniform(*ranges.airlight)
+    if rng.random() < 0.3:  # a light that is not the same everywhere
+        colour = colour * (1 + 0.08 * smooth_noise(depth.shape, rng, 2)[..., None])
+    t = np.maximum(np.exp(-optical), 0.05).astype("float32")
+    return taken(add_haze(clear, t, np.clip(colour, 0, 1)), rng, ranges)
 
 
 def jpeg(image, quality):
@@ -195,6 +228,27 @@ class Mixture:
         clear, *known = random_crop([photograph, *known], rng, self.size)
         depth, sky = [None if x is None else known.pop(0) for x in extra]
         return vary_exposure(synthesise(clear, rng, depth, sky, self.ranges), clear, rng)
+
+
+class Blend:
+    """Pair n of an endless training set from several sources, as a function of (seed, n) alone.
+
+    ``sources`` lists (weight, scenes, make): a source is drawn in proportion to its weight, then one
+    of its scenes, a list of uint8 arrays of one shape (see :func:`random_crop`). ``make(crops,
+    rng)`` turns the crops, float32 in [0, 1], into (hazy, clear), which calling this returns, RGB in
+    [0, 1], shape (size, size, 3). Sources without scenes are left out. Notebook 08.
+    """
+
+    def __init__(self, sources, size=256, seed=0):
+        self.sources = [source for source in sources if source[0] > 0 and len(source[1])]
+        self.size, self.seed = size, seed
+
+    def __call__(self, n):
+        rng = np.random.default_rng([self.seed, int(n)])
+        weights = np.array([weight for weight, *_ in self.sources])
+        _, scenes, make = self.sources[rng.choice(len(weights), p=weights / weights.sum())]
+        crops = random_crop(scenes[rng.integers(len(scenes))], rng, self.size)
+        return tuple(np.asarray(image, "float32") for image in make(crops, rng))
 
 
 def thick_fog(clear, depth, rng, beta=None, airlight=None):
