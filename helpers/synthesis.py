@@ -118,7 +118,7 @@ def synthesise(clear, rng, depth=None, sky=None, ranges=None):
 
 
 def taken(hazy, rng, ranges):
-    """An RGB image in [0, 1] as a camera files it: half of the time noise, half of the time JPEG."""
+    """An RGB image in [0, 1] as a camera files it: noise half of the time, and JPEG as well."""
     if rng.random() < 0.5:
         hazy = hazy + rng.normal(0, rng.uniform(*ranges.noise) / 255, hazy.shape)
     hazy = np.clip(hazy, 0, 1).astype("float32")
@@ -128,12 +128,12 @@ def taken(hazy, rng, ranges):
 def haze_over(clear, depth, rng, airlights=None, ranges=None, thickness=(0.15, 3.0)):
     """A photograph in haze over its own depth, float32 RGB in [0, 1].
 
-    ``depth`` (height, width) is 1 at the far end of the scene, where the optical depth is drawn from
-    ``thickness``, evenly in its logarithm: from a veil to t = 0.05, below which no place falls. Half
-    of the time smoke lies in front of the whole scene as well, and half of the time it drifts.
-    ``airlights`` (n, 3), RGB, are colours that haze really had (:func:`helpers.haze
-    .estimate_airlight`): one of them lends its hue three times out of four. The rest of ``ranges``
-    is as in :func:`synthesise`. Notebook 08.
+    ``depth`` (height, width) is 1 at the far end of the scene, where the optical depth is drawn
+    from ``thickness``, evenly in its logarithm: from a veil to t = 0.05, below which no place
+    falls. Half of the time smoke lies in front of the whole scene as well, and half of the time it
+    drifts. ``airlights`` (n, 3), RGB, are those of real haze, as
+    :func:`helpers.haze.estimate_airlight` finds them: one lends its hue three times out of four.
+    The rest of ``ranges`` is as in :func:`synthesise`. Notebook 08.
     """
     ranges = ranges or Ranges()
     optical = np.exp(rng.uniform(*np.log(thickness)))
@@ -233,10 +233,10 @@ class Mixture:
 class Blend:
     """Pair n of an endless training set from several sources, as a function of (seed, n) alone.
 
-    ``sources`` lists (weight, scenes, make): a source is drawn in proportion to its weight, then one
-    of its scenes, a list of uint8 arrays of one shape (see :func:`random_crop`). ``make(crops,
-    rng)`` turns the crops, float32 in [0, 1], into (hazy, clear), which calling this returns, RGB in
-    [0, 1], shape (size, size, 3). Sources without scenes are left out. Notebook 08.
+    ``sources`` lists (weight, scenes, make): a source is drawn in proportion to its weight, then
+    one of its scenes, a list of uint8 arrays of one shape (see :func:`random_crop`). ``make(crops,
+    rng)`` turns the crops, float32 in [0, 1], into (hazy, clear), which calling this returns, RGB
+    in [0, 1], shape (size, size, 3). Sources without scenes are left out. Notebook 08.
     """
 
     def __init__(self, sources, size=256, seed=0):

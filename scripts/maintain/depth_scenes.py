@@ -1,7 +1,8 @@
 """Clear photographs with depth, beside the project: indoor, measured, and outdoor, from haze.
 
-A folder of depth scenes holds nyu/ and sots_outdoor/, each with clear/ and depth/ of the same names;
-the depth is greyscale with 8 bits, brighter is farther, and may be smaller than its photograph.
+A folder of depth scenes holds nyu/ and sots_outdoor/, each with clear/ and depth/ of the same
+names; the depth is greyscale with 8 bits, brighter is farther, and may be smaller than its
+photograph.
 """
 
 import numpy as np
@@ -51,7 +52,7 @@ def scaled(depth):
 
 
 def load_scenes(folder, held=False):
-    """(indoor, outdoor) scenes below ``folder``: lists of [clear, depth]; ``held``: those held back.
+    """(indoor, outdoor) scenes of a folder: lists of [clear, depth]; ``held``: those held back.
 
     Raises PairError when a folder, or a scene's depth, is missing.
     """

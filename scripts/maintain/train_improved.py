@@ -1,71 +1,133 @@
 """Train the improved generator of notebook 08 (make weights does it after the other two).
 
-    python scripts/maintain/train_improved.py --real real_pairs --clear clear_photos
+    python scripts/maintain/train_improved.py --real real_pairs --clear clear_photos \\
+        --depth depth_scenes --encoder efficientnet_lite0.safetensors [--adversary 700]
 
 --real is a folder of real hazy photographs and their clear partners: hazy/ and clear/ with the
 same names, and scene_groups.json, whose list "validation" names the pairs that are never trained
-on. --clear is a folder of clear photographs (searched with its subfolders), over which haze is
-made. sample_data/weights/README.md says which ones. Without both, the training scenes of
-sample_data must do, and the result stays in build/: it is not what ships. An interrupted run goes
-on where it stopped; its folder is build/runs/weights/.
+on. --clear is a folder of clear photographs (searched with its subfolders) and --depth one of clear
+photographs with depth (see depth_scenes.py), over which haze is made. --encoder is the pretrained
+encoder (see check_encoder.py). sample_data/weights/README.md says which ones. Without all of them,
+the training scenes of sample_data must do, and the result stays in build/: it is not what ships.
+
+The phases are runs of their own, each from the weights of the one before: the main one; one at a
+low rate, mostly on real pairs; and, if asked for, one against an adversary. A finished one is not
+trained again, an interrupted one goes on where it stopped; their folders are in
+build/runs/weights/. About two hours on two cores with bfloat16.
 """
 
 import argparse
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from depth_scenes import FAR, load_scenes
 from PIL import Image
 from real_pairs import load_half, split_pairs
 from tqdm import tqdm
 
 from helpers import env
 from helpers.data import load_pair, made_batches
+from helpers.encoder import PREFIX, efficientnet_lite0, encoder_layers, load_pretrained
+from helpers.haze import estimate_airlight
 from helpers.images import SUFFIXES, ImageError, load_depth, open_image, to_uint8
 from helpers.inference import dehaze
-from helpers.losses import l1_loss, ssim_loss
+from helpers.losses import (
+    adversarial_loss,
+    chroma_loss,
+    discriminator_loss,
+    l1_loss,
+    perceptual_loss,
+    ssim_loss,
+)
 from helpers.metrics import psnr
-from helpers.models import physics_unet
+from helpers.models import patchgan, physics_efficientnet
 from helpers.pairs import PairError, find_pairs
-from helpers.runs import open_run, watch
-from helpers.synthesis import Mixture, find_sky
-from helpers.training import computing_in, train, update, update_average
-from helpers.weights import RunError, load_generator, save_generator
+from helpers.runs import has_settings
+from helpers.synthesis import (
+    Blend,
+    find_sky,
+    haze_over,
+    restrengthen,
+    synthesise,
+    vary_exposure,
+)
+from helpers.training import Adam, computing_in, fit, update
+from helpers.weights import RunError, find_runs, load_generator
 
 tf = env.import_tensorflow()
 keras = tf.keras
+RUNS = env.ROOT / "build" / "runs" / "weights"
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that decides the run, as :class:`helpers.training.Settings` does for pix2pix."""
+class Phase:
+    """All that decides a run, as :class:`helpers.training.Settings` does for pix2pix.
 
-    name: str = "improved"
-    filters: tuple = (32, 64, 128, 160, 160, 160)
-    blocks: tuple = (0, 1, 2, 2, 2, 2)
+    ``start`` is the run whose weights it begins with. ``learning_rate`` is the decoder's, reached
+    after ``warm_up`` steps; it falls along a cosine to the part ``last_rate`` of it. That of the
+    encoder is ``encoder_rate`` times as high; 0 leaves the encoder as it is. ``real`` is the share
+    of real pairs, half of each kind of camera; ``exposure`` varies theirs. ``ssim``, ``squared``,
+    ``perceptual`` and ``chroma`` are the weights of the losses beside L1. ``adversarial`` adds a
+    PatchGAN of width ``discriminator_width``, which the generator hears with the weight ``fooling``
+    from step ``enters`` on.
+    """
+
+    name: str = "improved-main"
+    start: str = ""
+    steps: int = 12000
+    learning_rate: float = 5e-4
+    encoder_rate: float = 0.3
+    warm_up: int = 300
+    last_rate: float = 0.05
+    real: float = 0.55
+    exposure: bool = True
+    ssim: float = 0.4
+    squared: float = 1.0
+    perceptual: float = 0.0
+    chroma: float = 0.0
+    adversarial: bool = False
+    fooling: float = 0.05
+    enters: int = 200
+    discriminator_rate: float = 2e-4
+    discriminator_width: int = 48
+    filters: tuple = (48, 96, 128, 160)
+    blocks: tuple = (1, 2, 2, 2)
+    lean: bool = False
     size: int = 256
     batch: int = 4
-    steps: int = 15000
     precision: str = "mixed_bfloat16" if env.has_bfloat16() else "float32"
     seed: int = 0
-    learning_rate: float = 5e-4
-    warm_up: int = 500
     weight_decay: float = 0.01
-    ssim: float = 0.4
-    real: float = 0.5
-    late_real: float = 0.6
-    late_from: int = 4800  # the step from which real pairs keep their exposure
-    squared: float = 2.0
-    squared_from: int = 6000  # the step from which the squared error counts as well
-    decay: float = 0.999
-    early: int = 6000  # the step whose averaged weights have a share in what ships
-    early_share: float = 0.15
+    decay: float = 0.998
+    l1: float = 1.0
 
     @property
     def architecture(self):
-        return {"network": "physics_unet", "filters": self.filters, "blocks": self.blocks}
+        return {"network": "physics_efficientnet", "filters": self.filters, "blocks": self.blocks,
+                "lean": self.lean}
+
+
+def phases(main, steps, late, adversary):
+    """The phases of a training: "improved" and "improved-adversary" are what may ship.
+
+    ``main`` is the first :class:`Phase`; the others, of ``late`` and ``adversary`` steps, are left
+    out at 0. They keep the real pairs' exposure: the camera's answer to haze is worth learning in
+    the end.
+    """
+    main = replace(main, steps=steps, warm_up=min(main.warm_up, steps // 10))
+    settled = replace(main, name="improved", steps=late, real=0.8, exposure=False,
+                      learning_rate=1e-4, warm_up=min(100, late // 10), last_rate=0.3,
+                      seed=main.seed + 1)
+    fooling = replace(settled, name="improved-adversary", steps=adversary,
+                      adversarial=True, warm_up=min(100, adversary // 10), last_rate=1.0,
+                      enters=min(main.enters, adversary // 4), seed=main.seed + 2)
+    if not late:
+        main = replace(main, name="improved")
+    return [main, *([settled] if late else []), *([fooling] if adversary else [])]
 
 
 def shrunk(image, longest=800):
@@ -106,32 +168,6 @@ def real_images(pairs):
     return [[shrunk(open_image(f)) for f in (p.hazy, p.clear)] for p in pairs]
 
 
-def build(recipe):
-    """((average, generator), (AdamW,)): the average of the weights is what will be shipped."""
-    env.seed_everything(recipe.seed)
-    with computing_in(recipe.precision):
-        generator, average = (physics_unet(recipe.filters, recipe.blocks) for _ in range(2))
-    average.set_weights(generator.get_weights())
-    average.architecture = recipe.architecture  # dehaze asks for it
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, recipe.steps - recipe.warm_up, warmup_target=recipe.learning_rate,
-        warmup_steps=recipe.warm_up,
-    )
-    adam = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0)
-    adam.build(generator.trainable_variables)
-    return (average, generator), (adam,)
-
-
-def mix(network, other, share):
-    """Move the weights of ``network`` by ``share`` of the way towards those of ``other``.
-
-    The late steps of this training gain on NH-HAZE and lose on O-HAZE. Weights between the two,
-    of one and the same run, keep most of both. Wortsman et al. 2022, "Model soups".
-    """
-    for a, b in zip(network.weights, other.weights, strict=True):
-        a.assign((1 - share) * a + share * b)
-
-
 def photographs(clear):
     """The scenes of sample_data and those of the folder ``clear``, if there is one.
 
@@ -142,80 +178,238 @@ def photographs(clear):
     return sample * max(1, len(others) // (2 * len(sample))) + others
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--real", type=Path, help="folder of real pairs")
-    parser.add_argument("--clear", type=Path, help="folder of clear photographs")
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
-    options = parser.parse_args()
-    if options.steps <= Recipe.warm_up:
-        parser.error(f"--steps {options.steps}: more than the {Recipe.warm_up} of the warm-up.")
-    try:
-        run_recipe(Recipe(steps=options.steps), options.real, options.clear)
-    except (ImageError, OSError, PairError, RunError) as error:
-        sys.exit(str(error))
+@dataclass(frozen=True)
+class Data:
+    """What is trained on, all uint8: real pairs of each kind of camera, and scenes to make haze on.
+
+    ``airlights`` (n, 3), RGB in [0, 1], are those of the real pairs' haze.
+    """
+
+    real: list
+    airlights: np.ndarray | None
+    indoor: list
+    outdoor: list
+    photographs: list
+    sample: list
 
 
-def make_step(recipe, average, generator, adam):
-    """The train step, without an adversary."""
+def load_data(pairs, clear, depth):
+    """The :class:`Data` of real pairs, of a folder of photographs and of one with depth.
 
-    @tf.function
-    def step(hazy, clear):
-        with tf.GradientTape() as tape:
+    Raises PairError or ImageError as what reads them.
+    """
+    oldest = [pair.hazy.stem.startswith("A") for pair in pairs]  # O-HAZE; NH-HAZE has another one
+    kinds = [[p for p, a in zip(pairs, oldest, strict=True) if a is kind] for kind in (True, False)]
+    real = [real_images(kind) for kind in kinds if kind]
+    airlights = [estimate_airlight(hazy[::4, ::4].astype("float32") / 255)
+                 for kind in real for hazy, _ in kind]
+    indoor, outdoor = load_scenes(depth) if depth else ([], [])
+    photos = [[image, sky] for image, _, sky in (clear_photographs(clear) if clear else [])]
+    return Data(real, np.array(airlights) if airlights else None, indoor, outdoor, photos,
+                sample_scenes())
+
+
+def sources(phase, data):
+    """The sources of a phase, as :class:`helpers.synthesis.Blend` takes them."""
+    real = phase.real if data.real else 0.0
+    over = partial(over_depth, airlights=data.airlights)
+    made = [(0.25, data.indoor, over), (0.35, data.outdoor, over),
+            (0.20, data.photographs, over_photograph), (0.20, data.sample, over_sample)]
+    return [*((real / len(data.real), kind, partial(real_pair, exposure=phase.exposure))
+              for kind in data.real),
+            *(((1 - real) * weight, scenes, make) for weight, scenes, make in made)]
+
+
+def real_pair(crops, rng, exposure):
+    """A real pair, sometimes with another amount of its haze and, if asked for, of light."""
+    hazy, clear = crops
+    hazy = restrengthen(hazy, clear, rng)
+    return vary_exposure(hazy, clear, rng) if exposure else (hazy, clear)
+
+
+def over_depth(crops, rng, airlights):
+    """Haze over the depth of a scene of :func:`depth_scenes.load_scenes`."""
+    clear, depth = crops
+    return vary_exposure(haze_over(clear, depth / FAR, rng, airlights), clear, rng)
+
+
+def over_photograph(crops, rng):
+    """Haze over a photograph whose depth is made up."""
+    clear, sky = crops
+    return vary_exposure(synthesise(clear, rng, None, sky), clear, rng)
+
+
+def over_sample(crops, rng):
+    """Haze over a scene of sample_data."""
+    clear, depth, sky = crops
+    return vary_exposure(synthesise(clear, rng, depth, sky), clear, rng)
+
+
+class SlowEncoder(Adam):
+    """Adam with another rate for the pretrained encoder, whose weights do not decay either."""
+
+    encoder_rate = 1.0
+
+    def update_step(self, gradient, variable, learning_rate):
+        factor = self.encoder_rate if variable.path.startswith(PREFIX) else 1.0
+        super().update_step(gradient, variable, learning_rate * factor)
+
+
+def build(phase, start, encoder):
+    """((average, generator[, discriminator]), optimizers): the average of the weights is judged.
+
+    They begin with the weights of the file ``start`` if there is one, else the encoder with those
+    of the file ``encoder``. Loshchilov and Hutter 2019 ("AdamW").
+    """
+    env.seed_everything(phase.seed)
+    arguments = {key: value for key, value in phase.architecture.items() if key != "network"}
+    with computing_in(phase.precision):
+        generator, average = (physics_efficientnet(**arguments) for _ in range(2))
+        networks = [average, generator]
+        if phase.adversarial:
+            networks.append(patchgan(phase.discriminator_width))
+    if start:
+        generator.set_weights(load_generator(start).get_weights())
+    elif encoder:
+        load_pretrained(generator, encoder)
+    average.set_weights(generator.get_weights())
+    average.architecture = phase.architecture  # dehaze asks for it
+    pretrained = encoder_layers(generator)
+    for layer in pretrained:
+        layer.trainable = phase.encoder_rate > 0
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, phase.steps - phase.warm_up, alpha=phase.last_rate,
+        warmup_target=phase.learning_rate, warmup_steps=phase.warm_up)
+    adam = SlowEncoder(rate, weight_decay=phase.weight_decay, clipnorm=1.0)
+    adam.encoder_rate = phase.encoder_rate
+    adam.exclude_from_weight_decay([v for layer in pretrained for v in layer.weights])
+    optimizers = [adam]
+    if phase.adversarial:
+        optimizers.append(Adam(phase.discriminator_rate, beta_1=0.5))
+    for optimizer, network in zip(optimizers, networks[1:], strict=True):
+        optimizer.build(network.trainable_variables)
+    return tuple(networks), tuple(optimizers)
+
+
+def features(encoder, levels, precision="float32"):
+    """The pretrained encoder, frozen, as a network that gives its features of these ``levels``."""
+    with computing_in(precision):
+        image = keras.Input((None, None, 3))
+        every = efficientnet_lite0(image)
+        network = keras.Model(image, [every[level] for level in levels])
+    load_pretrained(network, encoder)
+    network.trainable = False
+    return network
+
+
+def make_step(phase, seen=None):
+    """A train step for :func:`helpers.training.fit`; ``seen`` gives features of an image."""
+
+    def step(networks, optimizers, hazy, clear):
+        generator, *adversary = networks
+        losses, logits = {}, ()
+        with tf.GradientTape() as g_tape:
             fake = generator(hazy, training=True)
-            losses = {"l1": l1_loss(clear, fake), "ssim": ssim_loss(clear, fake)}
+        if adversary:
+            with tf.GradientTape() as d_tape:
+                logits = [adversary[0]([hazy, x], training=True) for x in (clear, fake)]
+                losses["discriminator"] = discriminator_loss(*logits)
+            update(adversary[0], optimizers[1], d_tape, losses["discriminator"])
+        with g_tape:
             # Under dense haze several pictures are possible. L1 alone settles on the middle one of
             # them, often a dark one; with the squared error it is drawn to their mean.
-            losses["squared"] = tf.reduce_mean((clear - fake) ** 2)
-            total = losses["l1"] + recipe.ssim * losses["ssim"]
-            share = tf.cast(adam.iterations >= recipe.squared_from, tf.float32)
-            total += share * recipe.squared * losses["squared"]
-        update(generator, adam, tape, total)
-        update_average(average, generator, recipe.decay, adam.iterations)
-        return losses
+            losses |= {"l1": l1_loss(clear, fake), "ssim": ssim_loss(clear, fake),
+                       "squared": tf.reduce_mean((clear - fake) ** 2)}
+            if seen:
+                losses["perceptual"] = perceptual_loss(seen, clear, fake)
+            if phase.chroma:
+                losses["chroma"] = chroma_loss(clear, fake)
+            if adversary:
+                losses["adversarial"] = adversarial_loss(adversary[0]([hazy, fake], training=True))
+            heard = tf.cast(optimizers[0].iterations >= phase.enters, tf.float32)
+            weights = {"l1": phase.l1, "ssim": phase.ssim, "squared": phase.squared,
+                       "perceptual": phase.perceptual, "chroma": phase.chroma,
+                       "adversarial": phase.fooling * heard}
+            total = sum(weights[name] * losses[name] for name in weights if name in losses)
+        update(generator, optimizers[0], g_tape, total)
+        return losses, logits
 
     return step
 
 
-def run_recipe(recipe, real, clear, runs=env.ROOT / "build" / "runs" / "weights"):
-    """Train, or go on, and copy the result to sample_data if it is from all the data."""
+def run_phase(phase, blend, start, encoder, scenes, runs):
+    """Train a phase, or go on with it, from the weights of ``start``; returns its generator's file.
+
+    ``blend`` makes its pairs, ``scenes`` are watched. A finished run with the same settings is
+    taken as it is.
+    """
+    for folder in find_runs(phase.name, runs, finished=True)[::-1]:
+        if has_settings(folder, phase):
+            print(f"{folder}: finished before")
+            return folder / "generator.safetensors"
+    seen = features(encoder, (1, 2, 3), phase.precision) if phase.perceptual else None
+    run = fit(phase, [], scenes, lambda report: tqdm.write(report.status), runs=runs,
+              reports=max(1, phase.steps // 600), make=partial(build, start=start, encoder=encoder),
+              step=make_step(phase, seen),
+              batches=lambda first: made_batches(blend, phase.batch, phase.size, first))
+    return run.folder / "generator.safetensors"
+
+
+def run_recipe(recipe, real=None, clear=None, depth=None, encoder=None, runs=RUNS):
+    """Train all phases, and copy what ships to sample_data if it is from all the data."""
     pairs, held = split_pairs(real) if real else ([], [])
-    mixture = Mixture(
-        real_images(pairs), photographs(clear), recipe.real, recipe.size, recipe.seed,
-        late_from=recipe.late_from * recipe.batch, late_real=recipe.late_real,
-    )
-    print(f"{len(pairs)} real pairs, {len(mixture.clear)} clear photographs (some repeated)")
+    data = load_data(pairs, clear, depth)
     watched = held or find_pairs(env.SAMPLE_DATA / "validation")[::4]
     scenes = [(pair.hazy.stem, *load_half(pair)) for pair in watched]
+    file = None
+    for phase in recipe:
+        phase = replace(phase, start=file.parent.name if file else "")
+        made = sources(phase, data)
+        counts = ", ".join(f"{len(images)} ({weight:.0%})" for weight, images, _ in made)
+        print(f"{phase.name}: {phase.steps} steps; pairs and scenes, and their shares: {counts}")
+        blend = Blend(made, phase.size, phase.seed)
+        file = run_phase(phase, blend, file, encoder, scenes, runs)
+        generator = load_generator(file)
+        values = [psnr(dehaze(generator, hazy), truth) for _, hazy, truth in scenes]
+        print(f"{file.parent}: {np.mean(values):.2f} dB on the validation pairs", flush=True)
+        if phase.name == Phase.name:
+            continue
+        if not (real and clear and depth and encoder):
+            print("Not copied to sample_data: that takes --real, --clear, --depth and --encoder.")
+            continue
+        target = env.SAMPLE_DATA / "weights" / phase.name
+        target.mkdir(parents=True, exist_ok=True)
+        for part in ("generator.safetensors", "history.json", "settings.json"):
+            shutil.copy(file.parent / part, target / part)
 
-    (average, generator), (adam,) = parts = build(recipe)
-    reports = max(1, recipe.steps // 600)
-    with open_run(recipe, *parts, runs) as run, tqdm(
-            total=recipe.steps, initial=run.step, desc=recipe.name, mininterval=10) as bar:
-        early = run.folder / "early.safetensors"
-        after = watch(run, scenes, dehaze, lambda report: tqdm.write(report.status),
-                      reports=reports, checkpoints=reports)
 
-        def after_step(n, losses):
-            after(n, losses)
-            bar.update()
-            if n == recipe.early:
-                save_generator(average, early, recipe.name, "float32", **recipe.architecture)
-
-        train(make_step(recipe, average, generator, adam),
-              made_batches(mixture, recipe.batch, recipe.size, run.step), run.step,
-              recipe.steps, after_step)
-        if early.exists():
-            mix(average, load_generator(early), recipe.early_share)
-        run.finish()
-    values = [psnr(dehaze(average, hazy), truth) for _, hazy, truth in scenes]
-    print(f"{run.folder}: done, {np.mean(values):.2f} dB on the validation pairs")
-    if not (real and clear):
-        return print("Not copied to sample_data: that takes --real and --clear.")
-    target = env.SAMPLE_DATA / "weights" / recipe.name
-    target.mkdir(parents=True, exist_ok=True)
-    for part in ("generator.safetensors", "history.json", "settings.json"):
-        shutil.copy(run.folder / part, target / part)
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--real", type=Path, help="folder of real pairs")
+    parser.add_argument("--clear", type=Path, help="folder of clear photographs")
+    parser.add_argument("--depth", type=Path, help="folder of clear photographs with depth")
+    parser.add_argument("--encoder", type=Path, help="the pretrained encoder's safetensors file")
+    parser.add_argument("--steps", type=int, default=Phase.steps, help="of the main phase")
+    parser.add_argument("--late", type=int, default=1500, help="steps of the second phase")
+    parser.add_argument("--adversary", type=int, default=0, help="steps against an adversary")
+    parser.add_argument("--perceptual", type=float, default=0.0, help="weight of that loss")
+    parser.add_argument("--chroma", type=float, default=0.0, help="weight of that loss")
+    parser.add_argument("--lean", action="store_true", help="the quicker decoder")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the phases' runs")
+    options = parser.parse_args()
+    if options.steps < 1 or min(options.late, options.adversary) < 0:
+        parser.error("--steps: at least 1; --late and --adversary: at least 0.")
+    if options.perceptual and not options.encoder:
+        parser.error("--perceptual: needs the features of --encoder.")
+    first = Phase(perceptual=options.perceptual, chroma=options.chroma, lean=options.lean)
+    recipe = phases(first, options.steps, options.late, options.adversary)
+    try:
+        if options.encoder:
+            options.encoder.open().close()  # for its error, before the data is read
+        run_recipe(recipe, options.real, options.clear, options.depth, options.encoder,
+                   options.runs)
+    except (ImageError, OSError, PairError, RunError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
