@@ -108,13 +108,19 @@ def synthesise(clear, rng, depth=None, sky=None, ranges=None):
     optical = thickness * random_depth(clear, sky, rng, depth)
     if rng.random() < 0.4:  # drifting smoke instead of an even mist
         optical = optical * np.exp(rng.uniform(0, ranges.uneven) * smooth_noise(sky.shape, rng))
-    airlight = rng.uniform(*ranges.airlight)
-    if sky.mean() > 0.03 and rng.random() < 0.8:
-        airlight = np.clip(clear[sky].mean() * rng.uniform(0.9, 1.3), *ranges.airlight)
+    airlight = airlight_level(clear, sky, rng, ranges)
     colour = airlight + rng.uniform(-ranges.tint, ranges.tint, 3) * rng.random()
     if rng.random() < 0.3:  # a light that is not the same everywhere
         colour = colour * (1 + 0.08 * smooth_noise(sky.shape, rng, 2)[..., None])
     return taken(add_haze(clear, np.exp(-optical), np.clip(colour, 0, 1)), rng, ranges)
+
+
+def airlight_level(clear, sky, rng, ranges):
+    """How bright the haze is, 0..1: mostly about as bright as the ``sky`` (a mask), if any."""
+    level = rng.uniform(*ranges.airlight)
+    if sky is not None and sky.mean() > 0.03 and rng.random() < 0.8:
+        level = np.clip(clear[sky].mean() * rng.uniform(0.9, 1.3), *ranges.airlight)
+    return level
 
 
 def taken(hazy, rng, ranges):
@@ -125,7 +131,7 @@ def taken(hazy, rng, ranges):
     return jpeg(hazy, rng.integers(*ranges.quality)) if rng.random() < 0.5 else hazy
 
 
-def haze_over(clear, depth, rng, airlights=None, ranges=None, thickness=(0.15, 3.0)):
+def haze_over(clear, depth, rng, sky=None, airlights=None, ranges=None, thickness=(0.15, 3.0)):
     """A photograph in haze over its own depth, float32 RGB in [0, 1].
 
     ``depth`` (height, width) is 1 at the far end of the scene, where the optical depth is drawn
@@ -133,7 +139,8 @@ def haze_over(clear, depth, rng, airlights=None, ranges=None, thickness=(0.15, 3
     falls. Half of the time smoke lies in front of the whole scene as well, and half of the time it
     drifts. ``airlights`` (n, 3), RGB, are those of real haze, as
     :func:`helpers.haze.estimate_airlight` finds them: one lends its hue three times out of four.
-    The rest of ``ranges`` is as in :func:`synthesise`. Notebook 08.
+    ``sky`` (height, width), if there is one, and the rest of ``ranges`` are as in
+    :func:`synthesise`. Notebook 08.
     """
     ranges = ranges or Ranges()
     optical = np.exp(rng.uniform(*np.log(thickness)))
@@ -147,7 +154,7 @@ def haze_over(clear, depth, rng, airlights=None, ranges=None, thickness=(0.15, 3
     colour = np.ones(3)
     if airlights is not None and rng.random() < 0.75:
         colour = airlights[rng.integers(len(airlights))]
-    colour = colour / np.mean(colour) * rng.uniform(*ranges.airlight)
+    colour = colour / np.mean(colour) * airlight_level(clear, sky, rng, ranges)
     if rng.random() < 0.3:  # a light that is not the same everywhere
         colour = colour * (1 + 0.08 * smooth_noise(depth.shape, rng, 2)[..., None])
     t = np.maximum(np.exp(-optical), 0.05).astype("float32")

@@ -23,7 +23,8 @@ def write_encoder(path, seed=0):
     def add(convolution, norm, out, inside, side):
         scale = np.sqrt(2 / (inside * side**2))
         parts = {f"{convolution}.weight": rng.normal(0, scale, (out, inside, side, side)),
-                 f"{norm}.weight": rng.uniform(0.5, 1.5, out), f"{norm}.bias": rng.normal(0, 1, out),
+                 f"{norm}.weight": rng.uniform(0.5, 1.5, out),
+                 f"{norm}.bias": rng.normal(0, 1, out),
                  f"{norm}.running_mean": rng.normal(0, 1, out),
                  f"{norm}.running_var": rng.uniform(0.5, 2, out)}
         tensors.update({name: array.astype("float32") for name, array in parts.items()})

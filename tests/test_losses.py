@@ -7,7 +7,14 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from helpers.losses import adversarial_loss, discriminator_loss, l1_loss, ssim_loss
+from helpers.losses import (
+    adversarial_loss,
+    chroma_loss,
+    discriminator_loss,
+    l1_loss,
+    perceptual_loss,
+    ssim_loss,
+)
 
 
 def logits(*values):
@@ -75,3 +82,32 @@ def test_ssim_loss_pulls_back_to_the_clear_image():
         tape.watch(flat)
         loss = ssim_loss(tf.zeros((1, 16, 16, 3)), flat)
     assert np.isfinite(tape.gradient(loss, flat)).all(), "an even picture is no trap"
+
+
+def test_perceptual_loss_by_hand():
+    """Only the direction of a place's features counts: 1 - cos, twice."""
+    def features(image, training):
+        return [image, image[:, ::2]]
+
+    one = np.zeros((1, 2, 1, 3), "float32")
+    other = one.copy()
+    one[..., 0], other[..., 1] = 100, 50
+    assert float(perceptual_loss(features, one, other)) == pytest.approx(2, abs=1e-3)
+    assert float(perceptual_loss(features, one, one * 3)) == pytest.approx(0, abs=1e-3)
+    assert float(perceptual_loss(features, one, -one)) == pytest.approx(4, abs=1e-3)
+    half = np.concatenate([one[:, :1], other[:, :1]], axis=1)  # the first map half, the second not
+    assert float(perceptual_loss(features, one, half)) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_chroma_loss_asks_for_colour_of_whatever_hue():
+    def even(*rgb):
+        return np.broadcast_to(np.float32(rgb), (1, 16, 16, 3))
+
+    red, green, grey = even(0.5, -0.5, -0.5), even(-0.5, 0.5, -0.5), even(0, 0, 0)
+    assert float(chroma_loss(red, green)) == pytest.approx(0, abs=1e-5)
+    assert float(chroma_loss(red, grey)) == pytest.approx(math.hypot(1, 0.5), abs=0.02)
+    fake = tf.constant(grey)
+    with tf.GradientTape() as tape:
+        tape.watch(fake)
+        loss = chroma_loss(red, fake)
+    assert np.isfinite(tape.gradient(loss, fake)).all(), "grey is no trap"

@@ -35,7 +35,7 @@ def read_indoor(files):
 
 
 def read_outdoor(files):
-    """[clear, depth] of an outdoor scene, uint8.
+    """[clear, depth, sky] of an outdoor scene, uint8; the sky is guessed.
 
     The depth comes from its haze and is noisy: it is smoothed along the photograph's edges, and the
     sky is put at the far end.
@@ -43,7 +43,8 @@ def read_outdoor(files):
     clear, depth = load_image(files[0]), np.asarray(open_image(files[1]).convert("L"), "float32")
     depth = np.maximum(guided_upsample(clear.mean(axis=-1), depth, 8, 1e-3), 0)
     sky = find_sky(clear)
-    return [to_uint8(clear), scaled(np.where(sky, max(np.quantile(depth, 0.98), 1), depth))]
+    depth = np.where(sky, max(np.quantile(depth, 0.98), 1), depth)
+    return [to_uint8(clear), scaled(depth), to_uint8(sky)]
 
 
 def scaled(depth):
@@ -52,7 +53,7 @@ def scaled(depth):
 
 
 def load_scenes(folder, held=False):
-    """(indoor, outdoor) scenes of a folder: lists of [clear, depth]; ``held``: those held back.
+    """(indoor, outdoor) scenes of a folder, as read above; ``held``: those held back.
 
     Raises PairError when a folder, or a scene's depth, is missing.
     """

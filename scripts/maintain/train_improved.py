@@ -229,8 +229,9 @@ def real_pair(crops, rng, exposure):
 
 def over_depth(crops, rng, airlights):
     """Haze over the depth of a scene of :func:`depth_scenes.load_scenes`."""
-    clear, depth = crops
-    return vary_exposure(haze_over(clear, depth / FAR, rng, airlights), clear, rng)
+    clear, depth, *sky = crops
+    sky = sky[0] > 0.5 if sky else None
+    return vary_exposure(haze_over(clear, depth / FAR, rng, sky, airlights), clear, rng)
 
 
 def over_photograph(crops, rng):
