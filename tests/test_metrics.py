@@ -1,9 +1,11 @@
 """helpers.metrics against scikit-image and against numbers worked out by hand."""
 
+import io
 import math
 
 import numpy as np
 import pytest
+from skimage import color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from helpers import metrics
@@ -130,3 +132,66 @@ def test_a_flat_picture_has_no_power_and_a_small_one_no_spectrum():
     assert np.allclose(metrics.spectrum(np.full((256, 400, 3), 0.3)), 0)
     with pytest.raises(ValueError, match=r"256 pixels a side or more, not \(200, 400\)"):
         metrics.spectrum(np.zeros((200, 400, 3)))
+
+
+# Sharma, Wu and Dalal 2005, table 1: L, a, b of two colours, and their CIEDE2000.
+SHARMA = np.loadtxt(io.StringIO("""
+50 2.6772 -79.7751 50 0 -82.7485 2.0425
+50 3.1571 -77.2803 50 0 -82.7485 2.8615
+50 2.8361 -74.02 50 0 -82.7485 3.4412
+50 -1.3802 -84.2814 50 0 -82.7485 1
+50 -1.1848 -84.8006 50 0 -82.7485 1
+50 -0.9009 -85.5211 50 0 -82.7485 1
+50 0 0 50 -1 2 2.3669
+50 -1 2 50 0 0 2.3669
+50 2.49 -0.001 50 -2.49 0.0009 7.1792
+50 2.49 -0.001 50 -2.49 0.001 7.1792
+50 2.49 -0.001 50 -2.49 0.0011 7.2195
+50 2.49 -0.001 50 -2.49 0.0012 7.2195
+50 -0.001 2.49 50 0.0009 -2.49 4.8045
+50 -0.001 2.49 50 0.001 -2.49 4.8045
+50 -0.001 2.49 50 0.0011 -2.49 4.7461
+50 2.5 0 50 0 -2.5 4.3065
+50 2.5 0 73 25 -18 27.1492
+50 2.5 0 61 -5 29 22.8977
+50 2.5 0 56 -27 -3 31.903
+50 2.5 0 58 24 15 19.4535
+50 2.5 0 50 3.1736 0.5854 1
+50 2.5 0 50 3.2972 0 1
+50 2.5 0 50 1.8634 0.5757 1
+50 2.5 0 50 3.2592 0.335 1
+60.2574 -34.0099 36.2677 60.4626 -34.1751 39.4387 1.2644
+63.0109 -31.0961 -5.8663 62.8187 -29.7946 -4.0864 1.263
+61.2901 3.7196 -5.3901 61.4292 2.248 -4.962 1.8731
+35.0831 -44.1164 3.7933 35.0232 -40.0716 1.5901 1.8645
+22.7233 20.0904 -46.694 23.0331 14.973 -42.5619 2.0373
+36.4612 47.858 18.3852 36.2715 50.5065 21.2231 1.4146
+90.8027 -2.0831 1.441 91.1528 -1.6435 0.0447 1.4441
+90.9257 -0.5406 -0.9208 88.6381 -0.8985 -0.7239 1.5381
+6.7747 -0.2908 -2.4247 5.8714 -0.0985 -2.2286 0.6377
+2.0776 0.0795 -1.135 0.9033 -0.0636 -0.5514 0.9082
+"""))
+
+
+def test_ciede2000_of_the_published_pairs():
+    one, other, expected = SHARMA[:, :3], SHARMA[:, 3:6], SHARMA[:, 6]
+    assert np.abs(metrics.ciede2000(one, other) - expected).max() < 1e-4
+    assert np.abs(metrics.ciede2000(other, one) - expected).max() < 1e-4
+
+
+def test_colours_agree_with_skimage(images):
+    lab = [color.rgb2lab(x.astype(float)) for x in images]
+    assert np.allclose(metrics.to_lab(images[0]), lab[0], atol=1e-6)
+    expected = color.deltaE_ciede2000(*lab).mean()
+    assert metrics.colour_difference(*images) == pytest.approx(expected, abs=1e-6)
+
+
+def test_chroma_ratio_by_hand(images):
+    image, truth = images
+    grey = np.repeat(truth.mean(axis=-1, keepdims=True), 3, axis=-1)
+    assert metrics.chroma_ratio(truth, truth) == 1
+    assert metrics.chroma_ratio(grey, truth) == pytest.approx(0, abs=1e-3)
+    assert 0.3 < metrics.chroma_ratio((truth + grey) / 2, truth) < 0.7
+    flat = np.zeros((8, 8, 3))
+    assert metrics.chroma_ratio(truth, flat) == math.inf
+    assert math.isnan(metrics.chroma_ratio(flat, flat))

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import real_pairs
 import train_improved
+from depth_scenes import FAR, HELD, load_scenes
 from PIL import Image
+from pretrained import shrink_encoder, write_encoder
 
 from helpers import env
 from helpers.data import made_batches
+from helpers.pairs import PairError
 from helpers.synthesis import Mixture
+from helpers.weights import load_generator
 
 RESULTS = env.SAMPLE_DATA / "results"
 
@@ -33,6 +37,20 @@ def real_folder(tmp_path, rng):
             Image.fromarray(pixels).save(tmp_path / side / f"{stem}.png")
     (tmp_path / "scene_groups.json").write_text('{"validation": ["B2"]}')
     return tmp_path
+
+
+@pytest.fixture
+def depth_folder(tmp_path, rng):
+    """One indoor and one outdoor scene to train on, and those that are held back."""
+    for kind in ("nyu", "sots_outdoor"):
+        for part in ("clear", "depth"):
+            (tmp_path / "depth" / kind / part).mkdir(parents=True)
+        for n in range(HELD + 1):
+            pixels = rng.integers(0, 255, (60, 80, 3)).astype("uint8")
+            far = np.tile(np.linspace(0, 200, 40).astype("uint8"), (30, 1))
+            Image.fromarray(pixels).save(tmp_path / "depth" / kind / "clear" / f"{n:02}.jpg")
+            Image.fromarray(far).save(tmp_path / "depth" / kind / "depth" / f"{n:02}.png")
+    return tmp_path / "depth"
 
 
 def test_validation_pairs_are_never_trained_on(real_folder):
@@ -88,3 +106,86 @@ def test_a_mistyped_folder_is_named_in_one_sentence(tmp_path, monkeypatch, real_
         monkeypatch.setattr("sys.argv", ["train_improved.py", *arguments])
         with pytest.raises(SystemExit, match=r"check the path\.$"):
             train_improved.main()
+
+
+def test_depth_scenes_are_of_one_size_and_scale(depth_folder):
+    (indoor,), (outdoor,) = load_scenes(depth_folder)
+    assert len(indoor) == 2 and len(outdoor) == 3, "outdoors the sky as well"
+    for images in (indoor, outdoor):
+        assert all(x.dtype == np.uint8 and x.shape[:2] == (60, 80) for x in images)
+        assert np.quantile(images[1], 0.95) == pytest.approx(255 * FAR, abs=8)
+        assert np.corrcoef(images[1].mean(axis=0), np.arange(80))[0, 1] > 0.9
+    assert [len(scenes) for scenes in load_scenes(depth_folder, held=True)] == [HELD, HELD]
+    (depth_folder / "nyu" / "depth" / "03.png").unlink()
+    with pytest.raises(PairError, match=r"03\.png: missing"):
+        load_scenes(depth_folder)
+    with pytest.raises(PairError, match=r"check the path\.$"):
+        load_scenes(depth_folder / "nowhere")
+
+
+def test_the_two_kinds_of_cameras_are_drawn_alike(real_folder):
+    pairs, _ = real_pairs.split_pairs(real_folder)  # A1, A2 and B1
+    data = train_improved.load_data(pairs, None, None)
+    made = train_improved.sources(train_improved.Phase(real=0.6), data)
+    assert [(weight, len(scenes)) for weight, scenes, _ in made[:2]] == [(0.3, 2), (0.3, 1)]
+    assert sum(weight for weight, *_ in made) == pytest.approx(1)
+    assert data.airlights.shape == (3, 3)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A recipe of three phases on a tiny network."""
+    shrink_encoder(monkeypatch)
+    first = train_improved.Phase(
+        filters=(4, 4, 4, 4), blocks=(0, 0, 0, 1), size=32, batch=2, precision="float32",
+        perceptual=0.1, chroma=0.1, discriminator_width=2, learning_rate=1e-2)
+    return train_improved.phases(first, 3, 2, 2)
+
+
+def test_the_recipe_from_end_to_end_and_once_more(
+        tiny, tmp_path, real_folder, depth_folder, monkeypatch, capsys):
+    encoder, runs = write_encoder(tmp_path / "encoder.safetensors"), tmp_path / "runs"
+    monkeypatch.setattr(train_improved, "sample_scenes", list)
+    monkeypatch.setattr(env, "SAMPLE_DATA", tmp_path / "sample")
+    folders = {"real": real_folder, "clear": real_folder / "clear", "depth": depth_folder}
+    train_improved.run_recipe(tiny, **folders, encoder=encoder, runs=runs)
+    names = ["improved-main", "improved", "improved-adversary"]
+    assert {p.name for p in runs.iterdir()} == {f"{name}-001" for name in names}
+    settings = [json.loads((runs / f"{name}-001" / "settings.json").read_text()) for name in names]
+    assert [s["start"] for s in settings] == ["", "improved-main-001", "improved-001"]
+    for name, steps, losses in zip(names, (3, 2, 2), (5, 5, 7), strict=True):
+        history = json.loads((runs / f"{name}-001" / "history.json").read_text())
+        assert history[-1]["step"] == steps
+        seen = {"l1", "ssim", "squared", "perceptual", "chroma", "adversarial", "discriminator"}
+        assert len(seen & set(history[-1])) == losses
+    files = [runs / f"{name}-001" / "generator.safetensors" for name in names]
+    shipped = tmp_path / "sample" / "weights"
+    assert {p.name for p in shipped.iterdir()} == {"improved", "improved-adversary"}
+    assert (shipped / "improved" / files[1].name).read_bytes() == files[1].read_bytes()
+    weights = [np.concatenate([w.numpy().ravel() for w in load_generator(f).weights])
+               for f in files]
+    assert not np.array_equal(weights[0], weights[1])
+    # A later phase begins where the one before ended: its few steps lead not far away.
+    assert np.abs(weights[1] - weights[0]).max() < 0.05
+    before = [f.stat().st_mtime_ns for f in files]
+    capsys.readouterr()
+    train_improved.run_recipe(tiny, **folders, encoder=encoder, runs=runs)
+    assert capsys.readouterr().out.count("finished before") == 3
+    assert [f.stat().st_mtime_ns for f in files] == before
+
+
+def test_the_encoder_learns_more_slowly_or_not_at_all(tiny, tmp_path):
+    encoder = write_encoder(tmp_path / "encoder.safetensors")
+    image = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype("float32")
+    for rate in (0.0, 0.01):
+        phase = train_improved.replace(tiny[0], encoder_rate=rate, perceptual=0.0, warm_up=0)
+        (_, generator), optimizers = train_improved.build(phase, None, encoder)
+        generator.get_layer("maps").kernel.assign(
+            np.random.default_rng(1).normal(0, 0.05, generator.get_layer("maps").kernel.shape))
+        before = {w.path: w.numpy() for w in generator.weights}
+        step = train_improved.make_step(phase)
+        step([generator], optimizers, image, image * 0.5)
+        moved = {w.path: float(np.abs(w - before[w.path]).max()) for w in generator.weights}
+        pretrained = [m for path, m in moved.items() if path.startswith("encoder_")]
+        others = [m for path, m in moved.items() if not path.startswith("encoder_")]
+        assert (max(pretrained) == 0) if rate == 0 else (0 < max(pretrained) < 0.02 * max(others))

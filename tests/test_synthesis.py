@@ -8,11 +8,13 @@ from helpers import haze
 from helpers.env import SAMPLE_DATA
 from helpers.images import load_image, to_uint8
 from helpers.synthesis import (
+    Blend,
     Mixture,
     Ranges,
     ThickFog,
     find_sky,
     fog_views,
+    haze_over,
     jpeg,
     make_haze,
     random_crop,
@@ -331,6 +333,59 @@ def test_all_pictures_take_part_in_the_ranges_given(sources):
         return np.mean([np.abs(np.subtract(*mixture(n))).mean() for n in range(25)])
 
     assert change(1.0) < 0.06 < change(0.0)
+
+
+# Haze over a known depth, and sources in shares.
+
+
+@SHAPES
+def test_haze_over_a_depth_keeps_shape_and_range_and_comes_again(shape):
+    clear, sky = drawn(*shape)
+    depth, kept = np.linspace(0, 1.2, clear[..., 0].size).reshape(shape), clear.copy()
+    for seed in range(6):
+        for extra in ({}, {"sky": sky}, {"airlights": np.array([[0.7, 0.8, 0.9]])}):
+            hazy = haze_over(clear, depth, rng(seed), **extra)
+            assert is_image(hazy, shape) and np.array_equal(clear, kept)
+            assert np.array_equal(hazy, haze_over(clear, depth, rng(seed), **extra))
+
+
+def test_haze_over_a_depth_by_hand():
+    """exp(-2 d), at least 0.05 of it left, towards an airlight of 0.8."""
+    ranges = Ranges(airlight=(0.8, 0.8), near_clear=0)
+    clear, depth = np.zeros((8, 3, 3), "float32"), np.tile([0.0, 1.0, 9.0], (8, 1))
+    hazy = haze_over(clear, depth, Plain(0), ranges=ranges, thickness=(2, 2))
+    expected = 0.8 * (1 - np.array([1, np.exp(-2), 0.05]))
+    assert np.allclose(hazy, expected[None, :, None], atol=1e-5)
+
+
+def test_the_hue_of_the_haze_is_one_that_was_seen():
+    clear, depth = np.zeros((48, 48, 3), "float32"), np.ones((48, 48))
+    seen = np.array([[0.6, 0.7, 0.9], [0.9, 0.8, 0.7]])
+    blue_over_red = []
+    for n in range(60):
+        hazy = haze_over(clear, depth, rng(n), None, seen, Ranges(airlight=(0.4, 0.6)), (1, 2))
+        red, _, blue = hazy.mean(axis=(0, 1))
+        blue_over_red.append(blue / red)
+    found = np.abs(np.subtract.outer(blue_over_red, [1.5, 7 / 9, 1])) < 0.08
+    assert found.any(axis=1).all() and found[:, :2].any(axis=1).mean() > 0.6
+    assert found.any(axis=0).all(), "each of them, and a neutral one"
+
+
+def test_sources_are_drawn_by_their_weights_and_come_again():
+    def plain(crops, rng):
+        return crops[0], crops[0] * rng.random()
+
+    images = [np.full((40, 60, 3), level, "uint8") for level in (0, 100, 200)]
+    sources = [(0.6, [[images[0]]], plain), (0.2, [[images[1]], [images[2]]], plain),
+               (0.2, [], plain), (0.0, [[images[1]]], plain)]
+    blend, same = Blend(sources, 16, 3), Blend(sources, 16, 3)
+    levels = [round(255 * float(blend(n)[0].mean())) for n in range(200)]
+    shares = [levels.count(level) / 200 for level in (0, 100, 200)]
+    assert shares == pytest.approx([0.75, 0.125, 0.125], abs=0.08)
+    for n in (0, 7):
+        assert all(map(np.array_equal, blend(n), same(n)))
+        assert blend(n)[1].shape == (16, 16, 3) and blend(n)[1].dtype == np.float32
+    assert not np.array_equal(blend(0)[1], Blend(sources, 16, 4)(0)[1])
 
 
 # Thick fog.

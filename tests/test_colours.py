@@ -1,0 +1,57 @@
+"""The command that measures colours, on a tiny network and tiny sets."""
+
+import json
+
+import colours
+import numpy as np
+import pytest
+from PIL import Image
+from pretrained import shrink_encoder, write_encoder
+
+from helpers import env, models
+from helpers.weights import save_generator
+
+
+@pytest.fixture
+def sample(tmp_path, monkeypatch):
+    """Sample data with one pair, one clear photograph, and the shipped network: the identity."""
+    rng, folder = np.random.default_rng(0), tmp_path / "sample"
+    for split in ("test", "validation"):
+        clear = rng.random((48, 64, 3))
+        for part, image in (("clear", clear), ("hazy", 0.5 * clear + 0.4)):
+            (folder / split / part).mkdir(parents=True)
+            pixels = Image.fromarray(np.round(image * 255).astype("uint8"))
+            pixels.save(folder / split / part / f"{split}.png")
+    path = folder / "weights" / "improved" / "generator.safetensors"
+    path.parent.mkdir(parents=True)
+    small = {"filters": (4, 4), "blocks": (0, 0)}
+    save_generator(models.physics_unet(**small), path, "improved", network="physics_unet", **small)
+    monkeypatch.setattr(env, "SAMPLE_DATA", folder)
+    return path
+
+
+def test_colours_of_all_sets(sample, tmp_path, monkeypatch, capsys):
+    shrink_encoder(monkeypatch)
+    encoder, file = write_encoder(tmp_path / "encoder.safetensors"), tmp_path / "colours.json"
+    colours.main([f"again={sample}", "--encoder", str(encoder), "--json", str(file)])
+    printed, found = capsys.readouterr().out, json.loads(file.read_text())
+    assert list(found["sets"]) == ["sample test scenes", "clear photographs"]
+    for title, rows in found["sets"].items():
+        assert f"{title}: " in printed
+        assert list(rows) == ["hazy input", "improved, shipped", "again"]
+        assert rows["again"] == rows["improved, shipped"]
+        for row in rows["hazy input"].values():
+            assert list(row) == list(colours.COLUMNS)
+    (hazy,) = found["sets"]["sample test scenes"]["hazy input"].values()
+    assert 0.2 < hazy["chroma"] < 0.6 and hazy["difference"] > 5 and hazy["perceptual"] > 0
+    for row in found["sets"]["clear photographs"]["hazy input"].values():
+        assert row["psnr"] == 100 and row["chroma"] == 1 and row["difference"] == 0
+    assert max(found["grey card"].values()) < 0.1
+
+
+def test_what_is_no_name_and_file(sample, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        colours.main(["generator.safetensors"])
+    assert "write a name, =, and the generator's file" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="no such file"):
+        colours.main([f"it={tmp_path / 'nowhere'}"])
