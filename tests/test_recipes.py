@@ -40,17 +40,18 @@ def real_folder(tmp_path, rng):
 
 
 @pytest.fixture
-def depth_folder(tmp_path, rng):
+def depth_folder(tmp_path_factory, rng):
     """One indoor and one outdoor scene to train on, and those that are held back."""
+    root = tmp_path_factory.mktemp("depth")
     for kind in ("nyu", "sots_outdoor"):
         for part in ("clear", "depth"):
-            (tmp_path / "depth" / kind / part).mkdir(parents=True)
+            (root / kind / part).mkdir(parents=True)
         for n in range(HELD + 1):
             pixels = rng.integers(0, 255, (60, 80, 3)).astype("uint8")
             far = np.tile(np.linspace(0, 200, 40).astype("uint8"), (30, 1))
-            Image.fromarray(pixels).save(tmp_path / "depth" / kind / "clear" / f"{n:02}.jpg")
-            Image.fromarray(far).save(tmp_path / "depth" / kind / "depth" / f"{n:02}.png")
-    return tmp_path / "depth"
+            Image.fromarray(pixels).save(root / kind / "clear" / f"{n:02}.jpg")
+            Image.fromarray(far).save(root / kind / "depth" / f"{n:02}.png")
+    return root
 
 
 def test_validation_pairs_are_never_trained_on(real_folder):
@@ -143,11 +144,20 @@ def tiny(monkeypatch):
 
 
 def test_the_recipe_from_end_to_end_and_once_more(
-        tiny, tmp_path, real_folder, depth_folder, monkeypatch, capsys):
-    encoder, runs = write_encoder(tmp_path / "encoder.safetensors"), tmp_path / "runs"
+        tiny, tmp_path, tmp_path_factory, real_folder, depth_folder, monkeypatch, capsys):
+    """Interrupted after the first step, continued to the end, and asked for once more."""
+    runs = tmp_path_factory.mktemp("runs")
+    encoder = write_encoder(tmp_path_factory.mktemp("encoder") / "encoder.safetensors")
     monkeypatch.setattr(train_improved, "sample_scenes", list)
     monkeypatch.setattr(env, "SAMPLE_DATA", tmp_path / "sample")
     folders = {"real": real_folder, "clear": real_folder / "clear", "depth": depth_folder}
+
+    def interrupt(text):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(train_improved.tqdm, "write", interrupt)
+        train_improved.run_recipe(tiny, **folders, encoder=encoder, runs=runs)
     train_improved.run_recipe(tiny, **folders, encoder=encoder, runs=runs)
     names = ["improved-main", "improved", "improved-adversary"]
     assert {p.name for p in runs.iterdir()} == {f"{name}-001" for name in names}

@@ -252,7 +252,7 @@ class SlowEncoder(Adam):
     encoder_rate = 1.0
 
     def update_step(self, gradient, variable, learning_rate):
-        factor = self.encoder_rate if variable.path.startswith(PREFIX) else 1.0
+        factor = self.encoder_rate if variable.name.startswith(PREFIX) else 1.0
         super().update_step(gradient, variable, learning_rate * factor)
 
 
