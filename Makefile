@@ -56,7 +56,7 @@ bench: .venv/.installed-tests ## measure training, inference, pairing and the pa
 samples: .venv/.installed-tests ## rebuild sample_data from clear photographs and scene files
 	$(PY) scripts/maintain/make_samples.py
 
-weights: .venv/.installed ## train the shipped weights: make weights DATA="--real DIR --clear DIR"
+weights: .venv/.installed ## train the shipped weights: make weights DATA="--real DIR ..." (see CONTRIBUTING.md)
 	$(PY) scripts/maintain/train_weights.py
 	$(PY) scripts/maintain/train_improved.py $(DATA)
 

@@ -9,6 +9,8 @@ import tensorflow as tf
 from pretrained import shrink_encoder, write_encoder
 
 from helpers import encoder
+from helpers.export import call_litert, save_litert, serving_model
+from helpers.inference import dehaze, haze_maps
 from helpers.models import physics_efficientnet, size_multiple
 from helpers.weights import load_generator, save_generator
 
@@ -114,3 +116,22 @@ def test_the_generator_is_stored_within_its_cap_and_comes_back(tmp_path):
     again = load_generator(path)
     for old, new in zip(generator.weights, again.weights, strict=True):
         assert np.allclose(old, new, rtol=1e-3, atol=1e-6), old.path
+
+
+def test_dehaze_and_litert_find_the_generator(tmp_path, monkeypatch):
+    """It sees a whole image of any size, and the exported file gives Keras' picture."""
+    pytest.importorskip("ai_edge_litert")
+    shrink_encoder(monkeypatch)
+    small, path = {"filters": (4, 4, 6, 6), "blocks": (0, 0, 0, 1)}, tmp_path / "g.safetensors"
+    network = physics_efficientnet(**small)
+    network.get_layer("maps").bias.assign([0.5, 0.4, 0.3, 0.3, 0.2, 0.1])
+    kernel = network.get_layer("maps").kernel
+    kernel.assign(RNG.normal(0, 0.05, kernel.shape))
+    save_generator(network, path, "tiny", "float32", network="physics_efficientnet", **small)
+    generator, image = load_generator(path), RNG.random((64, 96, 3)).astype("float32")
+    expected = np.clip((network(image[None] * 2 - 1)[0] + 1) / 2, 0, 1)
+    assert np.abs(expected - image).mean() > 0.02, "it does something"
+    assert np.abs(dehaze(generator, image) - expected).mean() < 0.02
+    assert haze_maps(generator, image[:33, :47]).shape == (16, 24, 6)
+    file = save_litert(serving_model(generator, (64, 96)), tmp_path / "g.tflite")
+    assert np.abs(call_litert(file)(image) - expected).max() < 1e-4

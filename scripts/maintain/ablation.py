@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 from real_pairs import load_half, split_pairs
 from tqdm import tqdm
-from train_improved import photographs, real_images
+from train_improved import clear_photographs, real_images, sample_scenes
 
 from helpers import env
 from helpers.data import load_pair, made_batches, training_batches
@@ -244,6 +244,16 @@ def save_picture(image, name):
 def key_of(number, settings, seed):
     """What makes a trained row the same one; its title does not."""
     return json.dumps([number, settings | {"title": ""}, seed])
+
+
+def photographs(clear):
+    """The scenes of sample_data and those of the folder ``clear``, if there is one.
+
+    The few scenes with a depth map are repeated until they are about a third of all.
+    """
+    sample = sample_scenes()
+    others = clear_photographs(clear) if clear else []
+    return sample * max(1, len(others) // (2 * len(sample))) + others
 
 
 def data_of(row, seed, pairs, folder):

@@ -168,16 +168,6 @@ def real_images(pairs):
     return [[shrunk(open_image(f)) for f in (p.hazy, p.clear)] for p in pairs]
 
 
-def photographs(clear):
-    """The scenes of sample_data and those of the folder ``clear``, if there is one.
-
-    The few scenes with a depth map are repeated until they are about a third of all.
-    """
-    sample = sample_scenes()
-    others = clear_photographs(clear) if clear else []
-    return sample * max(1, len(others) // (2 * len(sample))) + others
-
-
 @dataclass(frozen=True)
 class Data:
     """What is trained on, all uint8: real pairs of each kind of camera, and scenes to make haze on.
