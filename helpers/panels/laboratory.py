@@ -145,6 +145,11 @@ def label(name):
     return f"{VARIANTS[name].group}: {VARIANTS[name].title}"
 
 
+def ask(group):
+    """The question before a group of variants, see :func:`prediction`. Notebook 06."""
+    return prediction(*QUESTIONS[group])
+
+
 def prediction(question, replies, right):
     """A question with answers to choose from; a choice is marked, and gets its reply.
 
@@ -163,15 +168,17 @@ def prediction(question, replies, right):
     return w.VBox([asked, buttons, reply])
 
 
-def variants_figure(*names, scene=FIRST[0], folder=experiments.STORED):
-    """Figure of what stored runs of one task paint of a scene at their last step, and the truth.
+def variants_figure(*names, scene=FIRST[0], step=SHOWN[-1], folder=experiments.STORED):
+    """Figure of what stored runs of one task painted of a scene at a step, and of the truth.
 
     ``names`` are those of variants; below each picture a part of it, enlarged. Notebook 06.
     """
     records = stored(folder)
-    _, clear = scenes_of(VARIANTS[names[0]].task, folder)[scene]
-    images = [records[name, 0].pictures[scene][SHOWN[-1]] for name in names]
-    titles = [VARIANTS[name].title for name in names]
+    images = [records[name, 0].pictures[scene][step] for name in names]
+    hazy, clear = scenes_of(VARIANTS[names[0]].task, folder)[scene]
+    if len(names) < 3:
+        images, names = [hazy, *images], ("input", *names)
+    titles = [VARIANTS[name].title if name in VARIANTS else name for name in names]
     return zoom([*images, clear], [*titles, "truth"], (*CROPS[scene], CROP, CROP))
 
 

@@ -86,7 +86,7 @@ def table(rows):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", default=["00", "01", "03", "07", "08"],
+    parser.add_argument("notebooks", nargs="*", default=["00", "01", "03", "06", "07", "08"],
                         help="numbers of notebooks")
     parser.add_argument("--presses", type=int, default=10, help="moves of each slider")
     options = parser.parse_args(arguments)
