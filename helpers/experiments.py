@@ -243,8 +243,10 @@ VARIANTS = {
     "leak": Variant("trained on these scenes", "data", leak=True, seeds=(0, 1)),
     "haze-l1": Variant("L1 alone", "ordinary haze", {"adversarial": False}, task="haze"),
     "haze-pix2pix": Variant("pix2pix, λ = 100", "ordinary haze", task="haze"),
-    "haze-lambda-10": Variant("pix2pix, λ = 10", "ordinary haze", {"l1": 10.0}, task="haze"),
-    "haze-no-skips": Variant("no skips", "ordinary haze", {"skips": False}, task="haze"),
+    "haze-l1-ours": Variant("L1 alone, adds to its input", "ordinary haze",
+                            {"adversarial": False, "classic": False}, task="haze"),
+    "haze-ours": Variant("pix2pix, adds to its input", "ordinary haze", {"classic": False},
+                         task="haze"),
 }
 
 

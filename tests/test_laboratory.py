@@ -2,13 +2,24 @@
 """
 
 import json
+import re
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.experiments import SHOWN, Record
-from helpers.panels.laboratory import Laboratory, detail, label, prediction, scores_table
+from helpers.experiments import SHOWN, VARIANTS, Record, ends_of, stored
+from helpers.panels.laboratory import (
+    QUESTIONS,
+    Laboratory,
+    ask,
+    detail,
+    label,
+    prediction,
+    scores_table,
+)
 
 L1, GAN = label("l1"), label("pix2pix")
 
@@ -99,3 +110,45 @@ def test_a_prediction_is_marked():
     assert "Look again." in reply.value and "Why?" in reply.value
     buttons.value = "this"
     assert "Yes." in reply.value and "&lt;so&gt;" in reply.value
+
+
+def test_every_group_has_its_question():
+    assert set(QUESTIONS) == {variant.group for variant in VARIANTS.values()}
+    for group, (question, replies, right) in QUESTIONS.items():
+        assert question.endswith("?") and len(replies) == 3 and right in replies
+        assert ask(group).children[1].options == tuple(replies)
+
+
+# What notebook 06 says of the runs that ship: its decimals and percentages, cell by cell, in the
+# order of the text. A claim is a run (with its seed, if it is not 0) and what is said of it.
+CLAIMS = {
+    "ruler-see": "l1 psnr, l1/1 psnr, pix2pix psnr, pix2pix/1 psnr, l1 sharpness, l1/1 sharpness, "
+                 "pix2pix sharpness, pix2pix/1 sharpness, l1 detail, l1/1 detail, pix2pix detail, "
+                 "pix2pix/1 detail",
+}
+FORMS = {"psnr": ".2f", "ssim": ".3f", "sharpness": ".2f", "sharpness_halved": ".2f",
+         "detail": ".1%", "real_right": ".0%", "fake_right": ".0%", "fooled": ".0%"}
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_what_breaks_if.ipynb"
+
+
+def value(claim, runs):
+    """What a claim is about, as the text has it."""
+    run, key = claim.split()
+    name, _, seed = run.partition("/")
+    if name in ("fog", "haze"):
+        return format(ends_of(name)[0][key], FORMS[key])
+    record = runs[name, int(seed or 0)]
+    truth = ends_of(VARIANTS[name].task)[1]
+    last = record.history[-1]
+    numbers = record.scores | last | {"detail": detail(record.scores, truth),
+                                      "fooled": 1 - last.get("fake_right", 0)}
+    return format(numbers[key], FORMS[key])
+
+
+def test_what_the_notebook_says_of_the_runs():
+    runs = stored()
+    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
+    said = {name: re.findall(r"\d+\.\d+%?|\d+%", re.sub("[(]notebook.*?[)]", "",
+                             cells[name].replace(" %", "%"))) for name in CLAIMS}
+    assert said == {name: [value(claim.strip(), runs) for claim in claims.split(",")]
+                    for name, claims in CLAIMS.items()}

@@ -23,8 +23,64 @@ SIDE, CROP = 400, 64  # pixels: the wipe's side, and the part that is enlarged b
 CROPS = {"neuschwanstein": (110, 90), "mont-st-michel": (100, 150), "petra": (60, 70)}  # left, top
 COLOURS = CLEAR, ACCENT  # of the left and the right run's curves
 NAMED = {"l1": "L1 alone", "pix2pix": "pix2pix", "lambda-10": "λ = 10", "gan": "adversary alone",
-         "haze-l1": "L1 alone", "haze-pix2pix": "pix2pix", "haze-lambda-10": "λ = 10",
-         "haze-no-skips": "no skips"}
+         "haze-l1": "L1 alone", "haze-pix2pix": "pix2pix", "haze-l1-ours": "L1 alone, added",
+         "haze-ours": "pix2pix, added"}
+
+# The question before each group of variants: (question, {answer: what is said to it}, the right
+# one). They are asked in notebook 06 before the pictures, which a reader should not know yet.
+QUESTIONS = {
+    "loss": ("The adversary alone, without the L1 loss: what will it paint in 700 steps?", {
+        "the right scene, sharper than all others":
+            "Sharp, perhaps. But what would tie the picture to this scene? The discriminator "
+            "could, since it sees the fog; it has to learn that first.",
+        "a convincing photograph of another scene":
+            "A photograph that convinces a discriminator which began to learn when the generator "
+            "did need not convince you.",
+        "a pattern that shows hardly anything of the scene":
+            "What ties the picture to the scene is the L1 loss.",
+    }, "a pattern that shows hardly anything of the scene"),
+    "discriminator": ("What can a discriminator teach that sees single pixels?", {
+        "sharpness, for it sees every pixel":
+            "Blur is a matter of neighbours, and it sees none.",
+        "at most colours":
+            "A pixel has a colour, and nothing else.",
+        "where things are, for it sees the fog beside the picture":
+            "A pixel of fog says little about where anything is, and the L1 loss teaches that "
+            "already.",
+    }, "at most colours"),
+    "generator": ("What does the decoder lose without skips?", {
+        "fine texture; the outlines stay":
+            "Count what comes through: 128 numbers for the whole image. Outlines need more.",
+        "every outline: it cannot tell one scene from another":
+            "128 numbers do not say where a tower stands, at least not after 700 steps.",
+        "nothing: the bottleneck has learned all it needs":
+            "It might, if it had learned for very long. It had 700 steps.",
+    }, "every outline: it cannot tell one scene from another"),
+    "training": ("What do simultaneous updates change?", {
+        "the picture becomes blurred: the adversary comes too late":
+            "It comes one step later than it might, which is one of 700.",
+        "the training swings and fails":
+            "In the toy of notebook 03 such things depended on rates. These are moderate.",
+        "nothing that one could see":
+            "The other network differs by one small update.",
+    }, "nothing that one could see"),
+    "data": ("Hazy and clear image are cropped at different places: what does the network learn?", {
+        "as good a picture, since every image is there":
+            "Every image is there, but not beside its own haze.",
+        "the average of what may stand anywhere":
+            "Only that is the same wherever the two crops were taken.",
+        "nothing: the training stops with an error":
+            "The shapes are right, so nothing stops. That is what makes it dangerous.",
+    }, "the average of what may stand anywhere"),
+    "ordinary haze": ("In fog the adversary nearly doubles the sharpness. And in ordinary haze?", {
+        "the same: an adversary is an adversary":
+            "An adversary helps where several answers are possible. Are there several here?",
+        "much less: the edges are in the picture":
+            "Nothing has to be invented.",
+        "the pictures become blurred":
+            "Nothing pulls that way.",
+    }, "much less: the edges are in the picture"),
+}
 
 
 class LossChart(Chart):
@@ -214,10 +270,11 @@ def losses_figure(*names, folder=experiments.STORED):
             if points:
                 axis.plot(*zip(*points, strict=True), color=colour, lw=2.2,
                           label=VARIANTS[name].title)
-    axes[0].axhline(LOG2, color=INK, ls=":", lw=1.2, label="log 2")
+    axes[0].axhline(LOG2, color=INK, ls=":", lw=1.2)
+    axes[0].text(SHOWN[-1], LOG2, "log 2", ha="right", va="bottom")
     axes[0].set(title="Discriminator's loss", xlabel="step", ylim=(0, None))
     axes[1].set(title="L1 loss", xlabel="step")
-    axes[0].legend(ncols=2)
+    axes[1].legend(ncols=2, loc="upper right")
     return figure
 
 
