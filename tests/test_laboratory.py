@@ -122,12 +122,28 @@ def test_every_group_has_its_question():
 # What notebook 06 says of the runs that ship: its decimals and percentages, cell by cell, in the
 # order of the text. A claim is a run (with its seed, if it is not 0) and what is said of it.
 CLAIMS = {
-    "ruler-see": "l1 psnr, l1/1 psnr, pix2pix psnr, pix2pix/1 psnr, l1 sharpness, l1/1 sharpness, "
-                 "pix2pix sharpness, pix2pix/1 sharpness, l1 detail, l1/1 detail, pix2pix detail, "
-                 "pix2pix/1 detail",
+    "ruler-see": "fog sharpness, l1 psnr, l1/1 psnr, pix2pix psnr, pix2pix/1 psnr, l1 sharpness, "
+                 "l1/1 sharpness, pix2pix sharpness, pix2pix/1 sharpness, l1 detail, l1/1 detail, "
+                 "pix2pix detail, pix2pix/1 detail",
+    "loss-see": "gan sharpness, gan/1 sharpness, gan detail, gan/1 detail, gan psnr, gan/1 psnr, "
+                "fog psnr, lambda-1000 real_right, lambda-1000 fake_right, lambda-10 sharpness, "
+                "lambda-10/1 sharpness, squared sharpness, lsgan sharpness",
+    "judge-see": "pixel sharpness, pixel/1 sharpness, l1 sharpness, patch-16 sharpness, "
+                 "pix2pix sharpness, image sharpness, unconditional sharpness, "
+                 "unconditional/1 sharpness, frozen sharpness, frozen fooled, fast sharpness, "
+                 "no-norm sharpness",
+    "generator-see": "no-skips psnr, no-skips/1 psnr, no-dropout psnr, no-dropout sharpness, "
+                     "no-dropout detail, ours sharpness, ours sharpness_halved, "
+                     "pix2pix sharpness_halved",
+    "training-see": "simultaneous psnr, simultaneous sharpness, simultaneous detail, batch-1 psnr",
+    "data-see": "unpaired psnr, no-jitter psnr, no-jitter sharpness, bytes first_l1, "
+                "pix2pix first_l1, bytes psnr, leak psnr, leak/1 psnr",
+    "haze-see": "haze-l1-ours sharpness, haze-l1 sharpness, haze-ours sharpness, "
+                "haze-pix2pix sharpness, l1 sharpness, pix2pix sharpness",
 }
 FORMS = {"psnr": ".2f", "ssim": ".3f", "sharpness": ".2f", "sharpness_halved": ".2f",
-         "detail": ".1%", "real_right": ".0%", "fake_right": ".0%", "fooled": ".0%"}
+         "detail": ".1%", "first_l1": ".2f",
+         **dict.fromkeys(["real_right", "fake_right", "fooled"], ".0%")}
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_what_breaks_if.ipynb"
 
 
@@ -141,7 +157,8 @@ def value(claim, runs):
     truth = ends_of(VARIANTS[name].task)[1]
     last = record.history[-1]
     numbers = record.scores | last | {"detail": detail(record.scores, truth),
-                                      "fooled": 1 - last.get("fake_right", 0)}
+                                      "fooled": 1 - last.get("fake_right", 0),
+                                      "first_l1": record.history[0].get("l1", 0)}
     return format(numbers[key], FORMS[key])
 
 

@@ -22,9 +22,12 @@ from helpers.viz import ACCENT, CLEAR, GENERATOR, INK, L1, LOG2, grid, show, zoo
 SIDE, CROP = 400, 64  # pixels: the wipe's side, and the part that is enlarged beside it
 CROPS = {"neuschwanstein": (110, 90), "mont-st-michel": (100, 150), "petra": (60, 70)}  # left, top
 COLOURS = CLEAR, ACCENT  # of the left and the right run's curves
-NAMED = {"l1": "L1 alone", "pix2pix": "pix2pix", "lambda-10": "λ = 10", "gan": "adversary alone",
-         "haze-l1": "L1 alone", "haze-pix2pix": "pix2pix", "haze-l1-ours": "L1 alone, added",
-         "haze-ours": "pix2pix, added"}
+NAMED = {  # runs that the figure of all names, and where: right of the dot, in points, and above it
+    "l1": ("L1 alone", -20, -20), "pix2pix": ("pix2pix", -16, 10), "batch-1": ("batch 1", -18, 10),
+    "no-jitter": ("always the same crop", -70, -20), "no-skips": ("no skips", 8, -14),
+    "unpaired": ("cropped apart", 8, 2), "gan": ("adversary alone", 8, -4),
+    "haze-l1": ("L1 alone", -20, 10), "haze-pix2pix": ("pix2pix", -16, -20),
+    "haze-l1-ours": ("L1 alone, added", -36, 10), "haze-ours": ("pix2pix, added", -32, -20)}
 
 # The question before each group of variants: (question, {answer: what is said to it}, the right
 # one). They are asked in notebook 06 before the pictures, which a reader should not know yet.
@@ -36,9 +39,9 @@ QUESTIONS = {
         "a convincing photograph of another scene":
             "A photograph that convinces a discriminator which began to learn when the generator "
             "did need not convince you.",
-        "a pattern that shows hardly anything of the scene":
+        "a pattern in which at most large outlines are left":
             "What ties the picture to the scene is the L1 loss.",
-    }, "a pattern that shows hardly anything of the scene"),
+    }, "a pattern in which at most large outlines are left"),
     "discriminator": ("What can a discriminator teach that sees single pixels?", {
         "sharpness, for it sees every pixel":
             "Blur is a matter of neighbours, and it sees none.",
@@ -51,35 +54,39 @@ QUESTIONS = {
     "generator": ("What does the decoder lose without skips?", {
         "fine texture; the outlines stay":
             "Count what comes through: 128 numbers for the whole image. Outlines need more.",
-        "every outline: it cannot tell one scene from another":
-            "128 numbers do not say where a tower stands, at least not after 700 steps.",
+        "every outline; at best colours are left":
+            "128 numbers do not say where a tower stands.",
         "nothing: the bottleneck has learned all it needs":
-            "It might, if it had learned for very long. It had 700 steps.",
-    }, "every outline: it cannot tell one scene from another"),
+            "128 numbers cannot hold a photograph. Longer training would help with scenes that it "
+            "learns by heart, not with new ones.",
+    }, "every outline; at best colours are left"),
     "training": ("What do simultaneous updates change?", {
         "the picture becomes blurred: the adversary comes too late":
-            "It comes one step later than it might, which is one of 700.",
+            "It is one update behind at every step, and one update changes little.",
         "the training swings and fails":
-            "In the toy of notebook 03 such things depended on rates. These are moderate.",
+            "In the toy of notebook 03 that took a rate that was far too high. These are moderate.",
         "nothing that one could see":
-            "The other network differs by one small update.",
+            "Each network meets the other as it was one small update ago.",
     }, "nothing that one could see"),
     "data": ("Hazy and clear image are cropped at different places: what does the network learn?", {
         "as good a picture, since every image is there":
             "Every image is there, but not beside its own haze.",
-        "the average of what may stand anywhere":
-            "Only that is the same wherever the two crops were taken.",
+        "rough colours: green below, blue above":
+            "The clear crop no longer says where anything stands in the hazy one. Only what holds "
+            "on average can be learned.",
         "nothing: the training stops with an error":
             "The shapes are right, so nothing stops. That is what makes it dangerous.",
-    }, "the average of what may stand anywhere"),
-    "ordinary haze": ("In fog the adversary nearly doubles the sharpness. And in ordinary haze?", {
-        "the same: an adversary is an adversary":
-            "An adversary helps where several answers are possible. Are there several here?",
-        "much less: the edges are in the picture":
-            "Nothing has to be invented.",
-        "the pictures become blurred":
-            "Nothing pulls that way.",
-    }, "much less: the edges are in the picture"),
+    }, "rough colours: green below, blue above"),
+    "ordinary haze": ("L1 alone, once painting everything, once adding to the input: which is "
+                      "sharper in ordinary haze?", {
+        "the one that paints, for it is free to paint anything":
+            "It is free to, and it has to: every edge must pass through its layers and come out "
+            "where it was.",
+        "neither: they have the same loss":
+            "The same loss, but one of them starts from a photograph that has its edges.",
+        "the one that adds, for the edges are in the picture":
+            "It has only to leave them where they are.",
+    }, "the one that adds, for the edges are in the picture"),
 }
 
 
@@ -283,19 +290,21 @@ def worth_figure(folder=experiments.STORED):
 
     A dot is a run; those without an adversary have another colour. Notebooks 06 and 08.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
-    for axis, task in zip(axes, ("fog", "haze"), strict=True):
-        for (name, seed), record in stored(folder).items():
-            variant = VARIANTS[name]
-            if variant.task != task or variant.leak:
-                continue
-            alone = not variant.changes.get("adversarial", True)
-            at = record.scores["sharpness"], record.scores["psnr"]
-            axis.plot(*at, "o", color=L1 if alone else GENERATOR, ms=7)
-            if name in NAMED and not seed:
-                axis.annotate(NAMED[name], at, textcoords="offset points", xytext=(7, -4))
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained", sharex=True,
+                                sharey=True)
+    for (name, seed), record in stored(folder).items():
+        variant = VARIANTS[name]
+        if variant.leak:
+            continue
+        alone = not variant.changes.get("adversarial", True)
+        at = record.scores["sharpness"], record.scores["psnr"]
+        axis = axes[int(variant.task == "haze")]
+        axis.plot(*at, "o", color=L1 if alone else GENERATOR, ms=7)
+        if name in NAMED and not seed:
+            text, *offset = NAMED[name]
+            axis.annotate(text, at, textcoords="offset points", xytext=offset)
+    for axis, title in zip(axes, ("Thick fog", "Ordinary haze"), strict=True):
         axis.axvline(1, color=INK, ls=":", lw=1)
-        axis.set(title={"fog": "Thick fog", "haze": "Ordinary haze"}[task],
-                 xlabel="sharpness (1: as the truth)", ylabel="PSNR in dB")
-        axis.margins(0.15)
+        axis.set(title=title, xlabel="sharpness (1: as the truth)", xlim=(0.2, 1.1), ylim=(9, 20))
+    axes[0].set_ylabel("PSNR in dB")
     return figure
