@@ -173,7 +173,7 @@ def test_run_by_the_minute(tmp_path, monkeypatch):
     assert [h["step"] for h in second.history] == [1, 2] and second.scores["psnr"] > 5
     pictures = second.pictures["neuschwanstein"]
     assert set(pictures) == {1, 2} and pictures[2].shape == (256, 256, 3)
-    with pytest.raises(ValueError, match="^quick: no such variant; there are l1, pix2pix"):
+    with pytest.raises(ValueError, match="^quick: no such variant; there are l1, squared, lam"):
         experiments.run("quick")
 
 

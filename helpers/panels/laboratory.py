@@ -281,7 +281,8 @@ def losses_figure(*names, folder=experiments.STORED):
     axes[0].text(SHOWN[-1], LOG2, "log 2", ha="right", va="bottom")
     axes[0].set(title="Discriminator's loss", xlabel="step", ylim=(0, None))
     axes[1].set(title="L1 loss", xlabel="step")
-    axes[1].legend(ncols=2, loc="upper right")
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center",
+                  ncols=len(names))
     return figure
 
 
