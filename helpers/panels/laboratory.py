@@ -145,7 +145,7 @@ class Laboratory:
         both = [self.picture(run, scene, step) for run in (left, right)]
         x, y = CROPS[scene]
         parts = [resize_to(image[y:y + CROP, x:x + CROP], 200, 198) for image in both]
-        column = np.concatenate([tagged(part, tag) for part, tag in zip(parts, "lr", strict=True)])
+        column = np.concatenate([tagged(parts[0], "left"), tagged(parts[1], "right")])
         whole = resize_to(wiped(*both, wipe), SIDE, SIDE)
         picture = beside([tagged(whole, "left", "right"), column], ["", ""], width=None)
         chart = self.charts.get((left, right))
