@@ -127,7 +127,7 @@ CLAIMS = {
                  "pix2pix detail, pix2pix/1 detail",
     "loss-see": "gan sharpness, gan/1 sharpness, gan detail, gan/1 detail, gan psnr, gan/1 psnr, "
                 "fog psnr, lambda-1000 real_right, lambda-1000 fake_right, lambda-10 sharpness, "
-                "lambda-10/1 sharpness, squared sharpness, lsgan sharpness",
+                "lambda-10/1 sharpness, squared sharpness, l1 sharpness, lsgan sharpness",
     "judge-see": "pixel sharpness, pixel/1 sharpness, l1 sharpness, patch-16 sharpness, "
                  "pix2pix sharpness, image sharpness, unconditional sharpness, "
                  "unconditional/1 sharpness, frozen sharpness, frozen fooled, fast sharpness, "
@@ -135,14 +135,15 @@ CLAIMS = {
     "generator-see": "no-skips psnr, no-skips/1 psnr, no-dropout psnr, no-dropout sharpness, "
                      "no-dropout detail, ours sharpness, ours sharpness_halved, "
                      "pix2pix sharpness_halved",
-    "training-see": "simultaneous psnr, simultaneous sharpness, simultaneous detail, batch-1 psnr",
+    "training-see": "simultaneous psnr, simultaneous sharpness, simultaneous detail, "
+                    "batch-1 psnr, batch-1 sharpness, batch-1 detail",
     "data-see": "unpaired psnr, no-jitter psnr, no-jitter sharpness, bytes first_l1, "
-                "pix2pix first_l1, bytes psnr, leak psnr, leak/1 psnr",
+                "pix2pix first_l1, bytes psnr, bytes below, leak psnr, leak/1 psnr",
     "haze-see": "haze-l1-ours sharpness, haze-l1 sharpness, haze-ours sharpness, "
                 "haze-pix2pix sharpness, l1 sharpness, pix2pix sharpness",
 }
 FORMS = {"psnr": ".2f", "ssim": ".3f", "sharpness": ".2f", "sharpness_halved": ".2f",
-         "detail": ".1%", "first_l1": ".2f",
+         "detail": ".1%", "first_l1": ".2f", "below": ".1f",
          **dict.fromkeys(["real_right", "fake_right", "fooled"], ".0%")}
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_what_breaks_if.ipynb"
 
@@ -158,7 +159,9 @@ def value(claim, runs):
     last = record.history[-1]
     numbers = record.scores | last | {"detail": detail(record.scores, truth),
                                       "fooled": 1 - last.get("fake_right", 0),
-                                      "first_l1": record.history[0].get("l1", 0)}
+                                      "first_l1": record.history[0].get("l1", 0),
+                                      "below": runs["pix2pix", 1].scores["psnr"]
+                                      - record.scores["psnr"]}
     return format(numbers[key], FORMS[key])
 
 

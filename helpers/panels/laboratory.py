@@ -23,7 +23,7 @@ SIDE, CROP = 400, 64  # pixels: the wipe's side, and the part that is enlarged b
 CROPS = {"neuschwanstein": (110, 90), "mont-st-michel": (100, 150), "petra": (60, 70)}  # left, top
 COLOURS = CLEAR, ACCENT  # of the left and the right run's curves
 NAMED = {  # runs that the figure of all names, and where: right of the dot, in points, and above it
-    "l1": ("L1 alone", -20, -20), "pix2pix": ("pix2pix", -16, 10), "batch-1": ("batch 1", -18, 10),
+    "l1": ("L1 alone", -20, -20), "pix2pix": ("pix2pix", -16, 10), "batch-1": ("batch 1", -18, -20),
     "no-jitter": ("always the same crop", -70, -20), "no-skips": ("no skips", 8, -14),
     "unpaired": ("cropped apart", 8, 2), "gan": ("adversary alone", 8, -4),
     "haze-l1": ("L1 alone", -20, 10), "haze-pix2pix": ("pix2pix", -16, -20),
@@ -55,7 +55,7 @@ QUESTIONS = {
         "fine texture; the outlines stay":
             "Count what comes through: 128 numbers for the whole image. Outlines need more.",
         "every outline; at best colours are left":
-            "128 numbers do not say where a tower stands.",
+            "128 numbers cannot say where every edge runs.",
         "nothing: the bottleneck has learned all it needs":
             "128 numbers cannot hold a photograph. Longer training would help with scenes that it "
             "learns by heart, not with new ones.",
@@ -66,14 +66,15 @@ QUESTIONS = {
         "the training swings and fails":
             "In the toy of notebook 03 that took a rate that was far too high. These are moderate.",
         "nothing that one could see":
-            "Each network meets the other as it was one small update ago.",
+            "The generator meets the discriminator as it was one small update ago; nothing else "
+            "changes.",
     }, "nothing that one could see"),
-    "data": ("Hazy and clear image are cropped at different places: what does the network learn?", {
+    "data": ("The hazy and the clear image are cropped apart: what does the network learn?", {
         "as good a picture, since every image is there":
             "Every image is there, but not beside its own haze.",
         "rough colours: green below, blue above":
-            "The clear crop no longer says where anything stands in the hazy one. Only what holds "
-            "on average can be learned.",
+            "The clear crop no longer says where anything stands in the hazy one. What can be "
+            "learned is what stays true when a crop moves.",
         "nothing: the training stops with an error":
             "The shapes are right, so nothing stops. That is what makes it dangerous.",
     }, "rough colours: green below, blue above"),
