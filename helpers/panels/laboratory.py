@@ -23,7 +23,7 @@ SIDE, CROP = 400, 64  # pixels: the wipe's side, and the part that is enlarged b
 CROPS = {"neuschwanstein": (110, 90), "mont-st-michel": (100, 150), "petra": (60, 70)}  # left, top
 COLOURS = CLEAR, ACCENT  # of the left and the right run's curves
 NAMED = {  # runs that the figure of all names, and where: right of the dot, in points, and above it
-    "l1": ("L1 alone", -20, -20), "pix2pix": ("pix2pix", -16, 10), "batch-1": ("batch 1", -18, -20),
+    "l1": ("L1 alone", -20, -20), "pix2pix": ("pix2pix", -16, 10), "batch-1": ("batch 1", 8, -4),
     "no-jitter": ("always the same crop", -70, -20), "no-skips": ("no skips", 8, -14),
     "unpaired": ("cropped apart", 8, 2), "gan": ("adversary alone", 8, -4),
     "haze-l1": ("L1 alone", -20, 10), "haze-pix2pix": ("pix2pix", -16, -20),
