@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.experiments import SHOWN, VARIANTS, Record, ends_of, stored
+from helpers.experiments import SHOWN, VARIANTS, Record, detail, ends_of, stored
 from helpers.panels.laboratory import (
     QUESTIONS,
     Laboratory,
     ask,
-    detail,
     label,
     prediction,
     scores_table,
@@ -72,6 +71,22 @@ def test_a_run_of_ones_own_joins_the_others(folder):
         picture, text, _ = lab("mine", GAN, "petra", step, 0.5)
         assert abs(picture[100, 50, 0] - value) < 0.01
     assert "–" in text, "it has no scores yet"
+
+
+def test_both_tasks_have_a_panel():
+    for task in ("fog", "haze"):
+        left, right = Laboratory(task).panel().children[0].children[:2]
+        assert left.value.endswith("L1 alone") and right.value.endswith("pix2pix, λ = 100")
+
+
+def test_run_it_yourself(folder, monkeypatch):
+    """It joins the panel; when it goes on, its curves do, too. The other task has its own."""
+    lab, record = Laboratory("fog", folder), Record("l1", 0, [], None, folder / "l1-seed-0")
+    monkeypatch.setattr("helpers.experiments.run", lambda *_: record)
+    lab(L1, GAN, "petra", SHOWN[0])
+    assert lab.run("l1") is lab.runs[f"yours: {L1}"] and lab.charts == {}
+    with pytest.raises(ValueError, match='^haze-l1: not in this .*Laboratory[(]"haze"[)].$'):
+        lab.run("haze-l1")
 
 
 def test_against_the_truth(folder):

@@ -12,7 +12,7 @@ import numpy as np
 from IPython.display import display
 
 from helpers import experiments
-from helpers.experiments import FIRST, SHOWN, VARIANTS, ends_of, scenes_of, stored
+from helpers.experiments import FIRST, SHOWN, VARIANTS, detail, ends_of, scenes_of, stored
 from helpers.images import central
 from helpers.metrics import psnr, sharpness
 from helpers.panels.drawing import Chart, beside, numbers, resize_to, tagged, wiped
@@ -173,8 +173,12 @@ class Laboratory:
     def run(self, name, minutes=1.0, runs=None):
         """Train a variant for some minutes, watch it beside the stored run, and add it here.
 
-        Raises ValueError for an unknown name, as :func:`helpers.experiments.run`.
+        Raises ValueError for a variant of another task, and for an unknown name as
+        :func:`helpers.experiments.run`.
         """
+        if name in VARIANTS and VARIANTS[name].task != self.task:
+            other = VARIANTS[name].task
+            raise ValueError(f'{name}: not in this laboratory; use Laboratory("{other}").')
         handle = display(display_id=True)
 
         def callback(report):
@@ -190,11 +194,17 @@ class Laboratory:
 
         record = experiments.run(name, minutes, callback, runs)
         self.runs[f"yours: {label(name)}"] = record
+        self.charts.clear()  # a run that went on has longer curves
         return record
 
-    def panel(self, left="loss: L1 alone", right="loss: pix2pix, λ = 100"):
-        """The panel, starting at two runs, the first scene and the last step."""
+    def panel(self, left=None, right=None):
+        """The panel, starting at two runs, the first scene and the last step.
+
+        These are by default L1 alone and pix2pix.
+        """
         options = list(self.runs)
+        usual = ("l1", "pix2pix") if self.task == "fog" else ("haze-l1", "haze-pix2pix")
+        left, right = left or label(usual[0]), right or label(usual[1])
         return panel(
             self,
             left=choice("left", options, left), right=choice("right", options, right),
@@ -232,26 +242,18 @@ def prediction(question, replies, right):
     return w.VBox([asked, buttons, reply])
 
 
-def variants_figure(*names, scene=FIRST[0], step=SHOWN[-1], folder=experiments.STORED):
-    """Figure of what stored runs of one task painted of a scene at a step, and of the truth.
+def variants_figure(*names, scene=FIRST[0], folder=experiments.STORED):
+    """Figure of what stored runs of one task painted of a scene at their end, and of the truth.
 
-    ``names`` are those of variants; below each picture a part of it, enlarged. Notebook 06.
+    ``names`` are those of variants, or "input"; below each picture a part of it, enlarged.
+    Notebook 06.
     """
     records = stored(folder)
-    images = [records[name, 0].pictures[scene][step] for name in names]
-    hazy, clear = scenes_of(VARIANTS[names[0]].task, folder)[scene]
-    if len(names) < 3:
-        images, names = [hazy, *images], ("input", *names)
+    hazy, clear = scenes_of(VARIANTS[names[-1]].task, folder)[scene]
+    images = [hazy if name == "input" else records[name, 0].pictures[scene][SHOWN[-1]]
+              for name in names]
     titles = [VARIANTS[name].title if name in VARIANTS else name for name in names]
     return zoom([*images, clear], [*titles, "truth"], (*CROPS[scene], CROP, CROP))
-
-
-def detail(scores, truth):
-    """How much of the truth's power is there between 32 and 96 waves over 256 pixels: a median.
-
-    A mean would count the spikes of a lattice; the median does not see them. Notebook 06.
-    """
-    return float(np.median(np.divide(scores["spectrum"], truth["spectrum"])[32:97]))
 
 
 def scores_table(*names, folder=experiments.STORED):
