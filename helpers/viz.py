@@ -51,7 +51,7 @@ def _bundle(figure, alt):
     Photographs are stored as JPEG, which keeps a notebook small; drawings as PNG.
     """
     kind = "jpeg" if any(axis.images for axis in figure.axes) else "png"
-    quality = {"pil_kwargs": {"quality": 88}} if kind == "jpeg" else {}
+    quality = {"pil_kwargs": {"quality": 80}} if kind == "jpeg" else {}
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=DPI, bbox_inches="tight", **quality)
     plt.close(figure)
@@ -121,7 +121,7 @@ def zoom(images, titles, box, width=12.0):
         whole.add_patch(plt.Rectangle((left - 0.5, top - 0.5), wide, high, fill=False,
                                       edgecolor=ACCENT, lw=2))
         whole.set_title(title)
-        crop.imshow(image[top:top + high, left:left + wide])
+        crop.imshow(image[top:top + high, left:left + wide], interpolation="bicubic")
         for axis in (whole, crop):
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(axis is crop)

@@ -27,7 +27,8 @@ from PIL import Image
 
 from helpers import viz
 
-NOTEBOOKS = ("01_haze", "03_why_an_adversary", "07_interactive_evaluation", "08_beyond_pix2pix")
+NOTEBOOKS = ("01_haze", "03_why_an_adversary", "06_what_breaks_if", "07_interactive_evaluation",
+             "08_beyond_pix2pix")
 
 # Contrast of the numbers and labels with what is behind them, as WCAG defines it; 4.5 is its floor.
 CONTRAST = """panel => {

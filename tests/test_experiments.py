@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from helpers import experiments
+from helpers.checkup import check_batch
 from helpers.experiments import (
     SHOWN,
     STEPS,
@@ -149,6 +150,8 @@ def test_the_stored_runs_are_those_of_the_table():
         settings = settings_of(run["name"], run["seed"], precision=run["settings"]["precision"])
         assert asdict(settings) == run["settings"], "trained with other settings than today's"
         assert run["history"][-1]["step"] == STEPS
+    files = [path for path in experiments.STORED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 8e6
     records = experiments.stored()
     for name in VARIANTS:
         record = records[name, 0]
@@ -170,5 +173,21 @@ def test_run_by_the_minute(tmp_path, monkeypatch):
     assert [h["step"] for h in second.history] == [1, 2] and second.scores["psnr"] > 5
     pictures = second.pictures["neuschwanstein"]
     assert set(pictures) == {1, 2} and pictures[2].shape == (256, 256, 3)
-    with pytest.raises(ValueError, match="^quick: no such variant; there are l1, pix2pix"):
+    with pytest.raises(ValueError, match="^quick: no such variant; there are l1, squared, lam"):
         experiments.run("quick")
+
+
+def test_brief_trainings(monkeypatch):
+    """The healthy one learns from sound batches; a patient is ill in one thing; they are stored."""
+    monkeypatch.setattr(experiments, "BRIEF", 2)
+    settings, batches, step = experiments.patient("healthy")
+    assert check_batch(*next(iter(batches))) == [] and settings.l1 == 0.3
+    assert not experiments.patient("B")[0].discriminator_rate
+    history, picture = experiments.train_briefly(
+        replace(settings, width=4, precision="float32"), batches, step)
+    assert [h["step"] for h in history] == [1, 2] and picture.shape == (256, 256, 3)
+    assert 0 <= picture.min() < picture.max() <= 1
+    stored = experiments.patients()
+    assert list(stored) == ["healthy", *"ABCD", "healthy-100", "strong-100"]
+    for history, picture in stored.values():
+        assert [h["step"] for h in history] == list(range(1, 61)) and picture.shape[2] == 3

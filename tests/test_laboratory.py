@@ -2,13 +2,23 @@
 """
 
 import json
+import re
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.experiments import SHOWN, Record
-from helpers.panels.laboratory import Laboratory, detail, label, prediction, scores_table
+from helpers.experiments import SHOWN, VARIANTS, Record, detail, ends_of, stored
+from helpers.panels.laboratory import (
+    QUESTIONS,
+    Laboratory,
+    ask,
+    label,
+    prediction,
+    scores_table,
+)
 
 L1, GAN = label("l1"), label("pix2pix")
 
@@ -63,6 +73,22 @@ def test_a_run_of_ones_own_joins_the_others(folder):
     assert "–" in text, "it has no scores yet"
 
 
+def test_both_tasks_have_a_panel():
+    for task in ("fog", "haze"):
+        left, right = Laboratory(task).panel().children[0].children[:2]
+        assert left.value.endswith("L1 alone") and right.value.endswith("pix2pix, λ = 100")
+
+
+def test_run_it_yourself(folder, monkeypatch):
+    """It joins the panel; when it goes on, its curves do, too. The other task has its own."""
+    lab, record = Laboratory("fog", folder), Record("l1", 0, [], None, folder / "l1-seed-0")
+    monkeypatch.setattr("helpers.experiments.run", lambda *_: record)
+    lab(L1, GAN, "petra", SHOWN[0])
+    assert lab.run("l1") is lab.runs[f"yours: {L1}"] and lab.charts == {}
+    with pytest.raises(ValueError, match='^haze-l1: not in this .*Laboratory[(]"haze"[)].$'):
+        lab.run("haze-l1")
+
+
 def test_against_the_truth(folder):
     """It has no PSNR, no losses, and one picture for all steps."""
     lab = Laboratory("fog", folder)
@@ -99,3 +125,65 @@ def test_a_prediction_is_marked():
     assert "Look again." in reply.value and "Why?" in reply.value
     buttons.value = "this"
     assert "Yes." in reply.value and "&lt;so&gt;" in reply.value
+
+
+def test_every_group_has_its_question():
+    assert set(QUESTIONS) == {variant.group for variant in VARIANTS.values()}
+    for group, (question, replies, right) in QUESTIONS.items():
+        assert question.endswith("?") and len(replies) == 3 and right in replies
+        assert ask(group).children[1].options == tuple(replies)
+
+
+# What notebook 06 says of the runs that ship: its decimals and percentages, cell by cell, in the
+# order of the text. A claim is a run (with its seed, if it is not 0) and what is said of it.
+CLAIMS = {
+    "ruler-see": "fog sharpness, l1 psnr, l1/1 psnr, pix2pix psnr, pix2pix/1 psnr, l1 sharpness, "
+                 "l1/1 sharpness, pix2pix sharpness, pix2pix/1 sharpness, l1 detail, l1/1 detail, "
+                 "pix2pix detail, pix2pix/1 detail",
+    "loss-see": "gan sharpness, gan/1 sharpness, gan detail, gan/1 detail, gan psnr, gan/1 psnr, "
+                "fog psnr, lambda-1000 real_right, lambda-1000 fake_right, lambda-10 sharpness, "
+                "lambda-10/1 sharpness, squared sharpness, l1 sharpness, lsgan sharpness",
+    "judge-see": "pixel sharpness, pixel/1 sharpness, l1 sharpness, patch-16 sharpness, "
+                 "pix2pix sharpness, image sharpness, unconditional sharpness, "
+                 "unconditional/1 sharpness, frozen sharpness, frozen fooled, fast sharpness, "
+                 "no-norm sharpness",
+    "generator-see": "no-skips psnr, no-skips/1 psnr, no-dropout psnr, no-dropout sharpness, "
+                     "no-dropout detail, ours sharpness, ours sharpness_halved, "
+                     "pix2pix sharpness_halved",
+    "training-see": "simultaneous psnr, simultaneous sharpness, simultaneous detail, "
+                    "batch-1 psnr, batch-1 sharpness, batch-1 detail",
+    "data-see": "unpaired psnr, no-jitter psnr, no-jitter sharpness, bytes first_l1, "
+                "pix2pix first_l1, bytes psnr, bytes below, leak psnr, leak/1 psnr",
+    "haze-see": "haze-l1-ours sharpness, haze-l1 sharpness, haze-ours sharpness, "
+                "haze-pix2pix sharpness, l1 sharpness, pix2pix sharpness",
+}
+FORMS = {"psnr": ".2f", "ssim": ".3f", "sharpness": ".2f", "sharpness_halved": ".2f",
+         "detail": ".1%", "first_l1": ".2f", "below": ".1f",
+         **dict.fromkeys(["real_right", "fake_right", "fooled"], ".0%")}
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_what_breaks_if.ipynb"
+
+
+def value(claim, runs):
+    """What a claim is about, as the text has it."""
+    run, key = claim.split()
+    name, _, seed = run.partition("/")
+    if name in ("fog", "haze"):
+        return format(ends_of(name)[0][key], FORMS[key])
+    record = runs[name, int(seed or 0)]
+    truth = ends_of(VARIANTS[name].task)[1]
+    last = record.history[-1]
+    numbers = record.scores | last | {"detail": detail(record.scores, truth),
+                                      "fooled": 1 - last.get("fake_right", 0),
+                                      "first_l1": record.history[0].get("l1", 0),
+                                      "below": runs["pix2pix", 1].scores["psnr"]
+                                      - record.scores["psnr"]}
+    return format(numbers[key], FORMS[key])
+
+
+def test_what_the_notebook_says_of_the_runs():
+    runs = stored()
+    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, 4).cells}
+    texts = {name: re.sub("[(]http.*?[)]", "", cells[name]).replace(" %", "%") for name in CLAIMS}
+    said = {name: re.findall(r"\d+\.\d+%?|\d+%", text) for name, text in texts.items()}
+    assert said == {name: [value(claim.strip(), runs) for claim in claims.split(",")]
+                    for name, claims in CLAIMS.items()}

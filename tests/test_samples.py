@@ -17,6 +17,7 @@ from helpers.pairs import find_pairs
 
 SPLITS = ("train", "validation", "test")
 FREE = {"CC0-1.0", "LicenseRef-Public-Domain", "CC-BY-2.0", "CC-BY-4.0", "CC-BY-SA-4.0"}
+MADE = "weights", "laboratory"  # what was trained, with limits of its own
 
 
 def stems(folder, pattern="*"):
@@ -72,7 +73,7 @@ def test_no_photograph_is_in_two_splits():
 
 def test_photographs_depth_and_pairs_take_at_most_15_mb():
     files = [p for p in SAMPLE_DATA.rglob("*") if p.is_file()]
-    size = sum(p.stat().st_size for p in files if "weights" not in p.relative_to(SAMPLE_DATA).parts)
+    size = sum(p.stat().st_size for p in files if p.relative_to(SAMPLE_DATA).parts[0] not in MADE)
     assert size <= 15e6, f"{size / 1e6:.1f} MB"
 
 
@@ -81,7 +82,7 @@ def test_no_file_is_left_over():
     scenes = {(row["split"], row["id"]) for row in table()}
     for path in SAMPLE_DATA.glob("*/*/*"):
         split, kind = path.relative_to(SAMPLE_DATA).parts[:2]
-        if split == "weights":
+        if split in MADE:
             continue
         scene = path.stem.rsplit("_", 2)[0] if kind == "hazy" and split != "real" else path.stem
         assert (split, scene) in scenes, path

@@ -12,7 +12,7 @@ import numpy as np
 from IPython.display import display
 
 from helpers import experiments
-from helpers.experiments import FIRST, SHOWN, VARIANTS, ends_of, scenes_of, stored
+from helpers.experiments import FIRST, SHOWN, VARIANTS, detail, ends_of, scenes_of, stored
 from helpers.images import central
 from helpers.metrics import psnr, sharpness
 from helpers.panels.drawing import Chart, beside, numbers, resize_to, tagged, wiped
@@ -22,9 +22,73 @@ from helpers.viz import ACCENT, CLEAR, GENERATOR, INK, L1, LOG2, grid, show, zoo
 SIDE, CROP = 400, 64  # pixels: the wipe's side, and the part that is enlarged beside it
 CROPS = {"neuschwanstein": (110, 90), "mont-st-michel": (100, 150), "petra": (60, 70)}  # left, top
 COLOURS = CLEAR, ACCENT  # of the left and the right run's curves
-NAMED = {"l1": "L1 alone", "pix2pix": "pix2pix", "lambda-10": "λ = 10", "gan": "adversary alone",
-         "haze-l1": "L1 alone", "haze-pix2pix": "pix2pix", "haze-lambda-10": "λ = 10",
-         "haze-no-skips": "no skips"}
+NAMED = {  # runs that the figure of all names, and where: right of the dot, in points, and above it
+    "l1": ("L1 alone", -20, -20), "pix2pix": ("pix2pix", -16, 10), "batch-1": ("batch 1", 8, -4),
+    "no-jitter": ("always the same crop", -70, -20), "no-skips": ("no skips", 8, -14),
+    "unpaired": ("cropped apart", 8, 2), "gan": ("adversary alone", 8, -4),
+    "haze-l1": ("L1 alone", -20, 10), "haze-pix2pix": ("pix2pix", -16, -20),
+    "haze-l1-ours": ("L1 alone, added", -36, 10), "haze-ours": ("pix2pix, added", -32, -20)}
+
+# The question before each group of variants: (question, {answer: what is said to it}, the right
+# one). They are asked in notebook 06 before the pictures, which a reader should not know yet.
+QUESTIONS = {
+    "loss": ("The adversary alone, without the L1 loss: what will it paint in 700 steps?", {
+        "the right scene, sharper than all others":
+            "Sharp, perhaps. But what would tie the picture to this scene? The discriminator "
+            "could, since it sees the fog; it has to learn that first.",
+        "a convincing photograph of another scene":
+            "A photograph that convinces a discriminator which began to learn when the generator "
+            "did need not convince you.",
+        "a pattern in which at most large outlines are left":
+            "What ties the picture to the scene is the L1 loss.",
+    }, "a pattern in which at most large outlines are left"),
+    "discriminator": ("What can a discriminator teach that sees single pixels?", {
+        "sharpness, for it sees every pixel":
+            "Blur is a matter of neighbours, and it sees none.",
+        "at most colours":
+            "A pixel has a colour, and nothing else.",
+        "where things are, for it sees the fog beside the picture":
+            "A pixel of fog says little about where anything is, and the L1 loss teaches that "
+            "already.",
+    }, "at most colours"),
+    "generator": ("What does the decoder lose without skips?", {
+        "fine texture; the outlines stay":
+            "Count what comes through: 128 numbers for the whole image. Outlines need more.",
+        "every outline; at best colours are left":
+            "128 numbers cannot say where every edge runs.",
+        "nothing: the bottleneck has learned all it needs":
+            "128 numbers cannot hold a photograph. Longer training would help with scenes that it "
+            "learns by heart, not with new ones.",
+    }, "every outline; at best colours are left"),
+    "training": ("What do simultaneous updates change?", {
+        "the picture becomes blurred: the adversary comes too late":
+            "It is one update behind at every step, and one update changes little.",
+        "the training swings and fails":
+            "In the toy of notebook 03 that took a rate that was far too high. These are moderate.",
+        "nothing that one could see":
+            "The generator meets the discriminator as it was one small update ago; nothing else "
+            "changes.",
+    }, "nothing that one could see"),
+    "data": ("The hazy and the clear image are cropped apart: what does the network learn?", {
+        "as good a picture, since every image is there":
+            "Every image is there, but not beside its own haze.",
+        "rough colours: green below, blue above":
+            "The clear crop no longer says where anything stands in the hazy one. What can be "
+            "learned is what stays true when a crop moves.",
+        "nothing: the training stops with an error":
+            "The shapes are right, so nothing stops. That is what makes it dangerous.",
+    }, "rough colours: green below, blue above"),
+    "ordinary haze": ("L1 alone, once painting everything, once adding to the input: which is "
+                      "sharper in ordinary haze?", {
+        "the one that paints, for it is free to paint anything":
+            "It is free to, and it has to: every edge must pass through its layers and come out "
+            "where it was.",
+        "neither: they have the same loss":
+            "The same loss, but one of them starts from a photograph that has its edges.",
+        "the one that adds, for the edges are in the picture":
+            "It has only to leave them where they are.",
+    }, "the one that adds, for the edges are in the picture"),
+}
 
 
 class LossChart(Chart):
@@ -82,7 +146,7 @@ class Laboratory:
         both = [self.picture(run, scene, step) for run in (left, right)]
         x, y = CROPS[scene]
         parts = [resize_to(image[y:y + CROP, x:x + CROP], 200, 198) for image in both]
-        column = np.concatenate([tagged(part, tag) for part, tag in zip(parts, "lr", strict=True)])
+        column = np.concatenate([tagged(parts[0], "left"), tagged(parts[1], "right")])
         whole = resize_to(wiped(*both, wipe), SIDE, SIDE)
         picture = beside([tagged(whole, "left", "right"), column], ["", ""], width=None)
         chart = self.charts.get((left, right))
@@ -109,8 +173,12 @@ class Laboratory:
     def run(self, name, minutes=1.0, runs=None):
         """Train a variant for some minutes, watch it beside the stored run, and add it here.
 
-        Raises ValueError for an unknown name, as :func:`helpers.experiments.run`.
+        Raises ValueError for a variant of another task, and for an unknown name as
+        :func:`helpers.experiments.run`.
         """
+        if name in VARIANTS and VARIANTS[name].task != self.task:
+            other = VARIANTS[name].task
+            raise ValueError(f'{name}: not in this laboratory; use Laboratory("{other}").')
         handle = display(display_id=True)
 
         def callback(report):
@@ -126,11 +194,17 @@ class Laboratory:
 
         record = experiments.run(name, minutes, callback, runs)
         self.runs[f"yours: {label(name)}"] = record
+        self.charts.clear()  # a run that went on has longer curves
         return record
 
-    def panel(self, left="loss: L1 alone", right="loss: pix2pix, λ = 100"):
-        """The panel, starting at two runs, the first scene and the last step."""
+    def panel(self, left=None, right=None):
+        """The panel, starting at two runs, the first scene and the last step.
+
+        These are by default L1 alone and pix2pix.
+        """
         options = list(self.runs)
+        usual = ("l1", "pix2pix") if self.task == "fog" else ("haze-l1", "haze-pix2pix")
+        left, right = left or label(usual[0]), right or label(usual[1])
         return panel(
             self,
             left=choice("left", options, left), right=choice("right", options, right),
@@ -143,6 +217,11 @@ class Laboratory:
 def label(name):
     """What a variant is called in the panel: its group and its title."""
     return f"{VARIANTS[name].group}: {VARIANTS[name].title}"
+
+
+def ask(group):
+    """The question before a group of variants, see :func:`prediction`. Notebook 06."""
+    return prediction(*QUESTIONS[group])
 
 
 def prediction(question, replies, right):
@@ -164,23 +243,17 @@ def prediction(question, replies, right):
 
 
 def variants_figure(*names, scene=FIRST[0], folder=experiments.STORED):
-    """Figure of what stored runs of one task paint of a scene at their last step, and the truth.
+    """Figure of what stored runs of one task painted of a scene at their end, and of the truth.
 
-    ``names`` are those of variants; below each picture a part of it, enlarged. Notebook 06.
+    ``names`` are those of variants, or "input"; below each picture a part of it, enlarged.
+    Notebook 06.
     """
     records = stored(folder)
-    _, clear = scenes_of(VARIANTS[names[0]].task, folder)[scene]
-    images = [records[name, 0].pictures[scene][SHOWN[-1]] for name in names]
-    titles = [VARIANTS[name].title for name in names]
+    hazy, clear = scenes_of(VARIANTS[names[-1]].task, folder)[scene]
+    images = [hazy if name == "input" else records[name, 0].pictures[scene][SHOWN[-1]]
+              for name in names]
+    titles = [VARIANTS[name].title if name in VARIANTS else name for name in names]
     return zoom([*images, clear], [*titles, "truth"], (*CROPS[scene], CROP, CROP))
-
-
-def detail(scores, truth):
-    """How much of the truth's power is there between 32 and 96 waves over 256 pixels: a median.
-
-    A mean would count the spikes of a lattice; the median does not see them. Notebook 06.
-    """
-    return float(np.median(np.divide(scores["spectrum"], truth["spectrum"])[32:97]))
 
 
 def scores_table(*names, folder=experiments.STORED):
@@ -207,10 +280,12 @@ def losses_figure(*names, folder=experiments.STORED):
             if points:
                 axis.plot(*zip(*points, strict=True), color=colour, lw=2.2,
                           label=VARIANTS[name].title)
-    axes[0].axhline(LOG2, color=INK, ls=":", lw=1.2, label="log 2")
+    axes[0].axhline(LOG2, color=INK, ls=":", lw=1.2)
+    axes[0].text(SHOWN[-1], LOG2, "log 2", ha="right", va="bottom")
     axes[0].set(title="Discriminator's loss", xlabel="step", ylim=(0, None))
     axes[1].set(title="L1 loss", xlabel="step")
-    axes[0].legend(ncols=2)
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center",
+                  ncols=len(names))
     return figure
 
 
@@ -219,19 +294,21 @@ def worth_figure(folder=experiments.STORED):
 
     A dot is a run; those without an adversary have another colour. Notebooks 06 and 08.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
-    for axis, task in zip(axes, ("fog", "haze"), strict=True):
-        for (name, seed), record in stored(folder).items():
-            variant = VARIANTS[name]
-            if variant.task != task or variant.leak:
-                continue
-            alone = not variant.changes.get("adversarial", True)
-            at = record.scores["sharpness"], record.scores["psnr"]
-            axis.plot(*at, "o", color=L1 if alone else GENERATOR, ms=7)
-            if name in NAMED and not seed:
-                axis.annotate(NAMED[name], at, textcoords="offset points", xytext=(7, -4))
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained", sharex=True,
+                                sharey=True)
+    for (name, seed), record in stored(folder).items():
+        variant = VARIANTS[name]
+        if variant.leak:
+            continue
+        alone = not variant.changes.get("adversarial", True)
+        at = record.scores["sharpness"], record.scores["psnr"]
+        axis = axes[int(variant.task == "haze")]
+        axis.plot(*at, "o", color=L1 if alone else GENERATOR, ms=7)
+        if name in NAMED and not seed:
+            text, *offset = NAMED[name]
+            axis.annotate(text, at, textcoords="offset points", xytext=offset)
+    for axis, title in zip(axes, ("Thick fog", "Ordinary haze"), strict=True):
         axis.axvline(1, color=INK, ls=":", lw=1)
-        axis.set(title={"fog": "Thick fog", "haze": "Ordinary haze"}[task],
-                 xlabel="sharpness (1: as the truth)", ylabel="PSNR in dB")
-        axis.margins(0.15)
+        axis.set(title=title, xlabel="sharpness (1: as the truth)", xlim=(0.2, 1.1), ylim=(9, 20))
+    axes[0].set_ylabel("PSNR in dB")
     return figure

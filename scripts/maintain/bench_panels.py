@@ -20,7 +20,8 @@ from lab_browser import label_of, panels_of, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 AIM, AIM_OF_NETWORK = 150, 400  # ms
-NETWORK = {("density-panel", "β"), ("density-panel", "airlight")}  # these run the network
+NETWORK = {("density-panel", "β"), ("density-panel", "airlight"),
+           ("strength-panel", "strength")}  # these run the network
 
 # In the page: when a key went down, and when the picture that followed it was there.
 WATCH = """image => {
@@ -86,7 +87,7 @@ def table(rows):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", default=["00", "01", "03", "07", "08"],
+    parser.add_argument("notebooks", nargs="*", default=["00", "01", "03", "06", "07", "08"],
                         help="numbers of notebooks")
     parser.add_argument("--presses", type=int, default=10, help="moves of each slider")
     options = parser.parse_args(arguments)

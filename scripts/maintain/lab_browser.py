@@ -299,3 +299,4 @@ def use_theme(page, name):
     page.locator(".lm-Menu-itemLabel").get_by_text(f"JupyterLab {name}", exact=True).click()
     light = "true" if name == "Light" else "false"
     page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{light}'")
+    page.locator("#jupyterlab-splash").wait_for(state="detached")  # it fades over the page

@@ -44,8 +44,8 @@ from helpers.weights import write_whole
 QUALITY = 85
 KEPT = "step", "discriminator", "adversarial", "l1", "squared", "psnr", "real_right", "fake_right"
 # Of the brief trainings: its name, the patient, λ. (C has a strong discriminator.)
-BRIEF = [("healthy", "healthy", 0.3), *((name, name, 0.3) for name in "ABCD"),
-         ("healthy-100", "healthy", 100.0), ("strong-100", "C", 100.0)]
+PATIENTS = [("healthy", "healthy", 0.3), *((name, name, 0.3) for name in "ABCD"),
+            ("healthy-100", "healthy", 100.0), ("strong-100", "C", 100.0)]
 
 
 def processor():
@@ -101,7 +101,7 @@ def kept(history):
 def brief_trainings():
     """Train those of notebook 06, healthy and ill: patients.json and a picture of each."""
     histories = {}
-    for name, who, l1 in tqdm(BRIEF, desc="patients"):
+    for name, who, l1 in tqdm(PATIENTS, desc="patients"):
         history, picture = train_briefly(*patient(who, l1))
         histories[name] = kept(history)
         save_picture(picture, STORED / "patients" / f"{name}.jpg")
@@ -121,7 +121,10 @@ def rounded(value):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="variants; all without")
-    chosen = parser.parse_args().names or ["patients", *VARIANTS]
+    known_names = ["patients", *VARIANTS]
+    chosen = parser.parse_args().names or known_names
+    if unknown := [name for name in chosen if name not in known_names]:
+        parser.error(f"{', '.join(unknown)}: no such variant; there are {', '.join(known_names)}.")
     if "patients" in chosen:
         brief_trainings()
     path = STORED / "results.json"

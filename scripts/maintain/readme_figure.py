@@ -1,12 +1,13 @@
-"""Draws docs/overview.jpg, the picture of the README, with the shipped weights.
+"""Draws docs/overview.jpg and docs/worth.png, the pictures of the README.
 
     python scripts/maintain/readme_figure.py    two real photographs, two test scenes
         --scenes petra ...                      others: real, test or validation
         --runs runs                             by the newest finished runs of that folder
 
-A row is one photograph: hazy, dark channel prior, pix2pix, improved, clear (of real haze there is
-none). Of a scene's hazy versions, the one with beta nearest to 1 is shown. Methods run on the whole
-image; the picture shows its middle.
+The second is notebook 06's figure of all stored runs. A row of the first is one photograph: hazy,
+dark channel prior, pix2pix, improved, clear (of real haze there is none). Of a scene's hazy
+versions, the one with beta nearest to 1 is shown. Methods run on the whole image; the picture shows
+its middle.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from helpers.haze import dark_channel_prior
 from helpers.images import load_image, to_uint8
 from helpers.inference import dehaze
 from helpers.pairs import find_pairs
+from helpers.panels.laboratory import worth_figure
 from helpers.weights import WeightsError, find_weights, load_generator
 
 SCENES = ("golden-temple", "bent-pyramid", "pont-du-gard", "chichen-itza")
@@ -98,6 +100,7 @@ def main():
         results = [dehaze(generator, hazy) for generator in generators]
         rows.append([hazy, dark_channel_prior(hazy)[0], *results, clear])
     save(sheet(rows), options.out)
+    worth_figure().savefig(options.out.with_name("worth.png"))
 
 
 if __name__ == "__main__":
