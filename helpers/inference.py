@@ -2,7 +2,6 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import keras
 import numpy as np
@@ -89,19 +88,24 @@ def map_changes(image, maps, radius=4, eps=3e-5, rows=128):
     height, width = image.shape[:2]
     across, down = maps.shape[1] / width, maps.shape[0] / height
     guide = resize(mean_colour(image), maps.shape[:2])
+
+    def changed(top):
+        strip = image[top:top + rows]
+        grey = mean_colour(strip)
+        box = (0, top * down, width * across, (top + len(strip)) * down)
+        change = np.empty(strip.shape, "float32")
+        for c in range(3):
+            k, b = (resize(slope, grey.shape, box) * grey + resize(offset, grey.shape, box)
+                    for slope, offset in (lines[c], lines[c + 3]))
+            change[..., c] = k * strip[..., c] - b
+        return slice(top, top + len(strip)), change
+
     with ThreadPoolExecutor() as threads:  # NumPy and Pillow let the other cores work
-        lines = threads.map(lambda c: guided_lines(guide, maps[..., c], radius, eps), range(6))
-        lines = [line for pair in lines for line in pair]  # slope and offset of K, then of B
-        for top in range(0, height, rows):
-            strip = image[top:top + rows]
-            grey = mean_colour(strip)
-            box = (0, top * down, width * across, (top + len(strip)) * down)
-            large = list(threads.map(partial(resize, shape=grey.shape, box=box), lines))
-            change = np.empty(strip.shape, "float32")
-            for c in range(3):
-                k, b = (large[n] * grey + large[n + 1] for n in (2 * c, 2 * c + 6))
-                change[..., c] = k * strip[..., c] - b
-            yield slice(top, top + len(strip)), change
+        lines = list(threads.map(lambda c: guided_lines(guide, maps[..., c], radius, eps),
+                                 range(6)))  # (slope, offset) of each channel of K, then of B
+        tops = range(0, height, rows)
+        for first in range(0, len(tops), 8):  # no more at a time, for they wait in memory
+            yield from threads.map(changed, tops[first:first + 8])
 
 
 def _starts(length, size, stride):

@@ -155,28 +155,23 @@ def physics_unet(filters=(32, 64, 128, 160, 160, 160), blocks=(0, 1, 2, 2, 2, 2)
     return keras.Model(image, physics_head(image, x), name="generator")
 
 
-def physics_efficientnet(filters=(48, 96, 128, 160), blocks=(1, 2, 2, 2), lean=False):
+def physics_efficientnet(filters=(48, 96, 128, 160), blocks=(1, 2, 2, 2)):
     """The improved generator: K and B of the haze, from features that were learned elsewhere.
 
     On the way down EfficientNet-Lite0 (:func:`helpers.encoder.efficientnet_lite0`), which has seen
     a million photographs; ``filters`` and residual ``blocks`` are those of the way up, the level
     at half size first. The rest is that of :func:`physics_unet`: at the bottom the mean over the
-    whole image is added to every place, and the head is K and B. ``lean`` thins the channels out by
-    a 1×1 convolution before each enlargement, in place of the 3×3 one after it: a quarter fewer
-    multiplications. Height and width must be multiples of 32. Image in and out: RGB in [-1, 1], one
-    size. Notebook 08.
+    whole image is added to every place, and the head is K and B. Before each enlargement a 1×1
+    convolution thins the channels out, so that none has to follow it. Height and width must be
+    multiples of 32. Image in and out: RGB in [-1, 1], one size. Notebook 08.
     """
     image = keras.Input((None, None, 3), name="hazy")
     *features, x = efficientnet_lite0(image)
     everywhere = layers.GlobalAveragePooling2D(keepdims=True)(x)
     x = layers.Add()([x, layers.Conv2D(x.shape[-1], 1)(everywhere)])
     for level, count, skip in list(zip(filters, blocks, features, strict=True))[::-1]:
-        if lean:
-            x = layers.Conv2D(level, 1, kernel_initializer="he_normal")(x)
-            x = layers.UpSampling2D()(x)
-        else:
-            x = resize_block(x, level)
-        x = layers.Concatenate()([x, skip])
+        x = layers.Conv2D(level, 1, kernel_initializer="he_normal")(x)
+        x = layers.Concatenate()([layers.UpSampling2D()(x), skip])
         x = layers.Conv2D(level, 3, padding="same", kernel_initializer="he_normal")(x)
         x = layers.ReLU()(x)
         for _ in range(count):

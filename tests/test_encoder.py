@@ -92,11 +92,10 @@ def test_the_layer_computes_the_same_in_training_and_at_odd_sizes():
         assert np.allclose(layer(x, training=True), layer(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("lean", [False, True])
-def test_the_generator_begins_as_the_identity_and_every_weight_learns(monkeypatch, lean):
+def test_the_generator_begins_as_the_identity_and_every_weight_learns(monkeypatch):
     shrink_encoder(monkeypatch)
     keras.utils.set_random_seed(0)
-    generator = physics_efficientnet((4, 4, 6, 6), (0, 1, 0, 1), lean)
+    generator = physics_efficientnet((4, 4, 6, 6), (0, 1, 0, 1))
     assert size_multiple(generator) == 32
     image = picture(2, 64, 96)
     assert np.array_equal(generator(image, training=True), image)

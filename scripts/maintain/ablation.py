@@ -1,6 +1,7 @@
 """Which change bought which decibel: the table of notebook 08.
 
-    python scripts/maintain/ablation.py --real real_pairs --clear clear_photos    (40 minutes)
+    python scripts/maintain/ablation.py --real real_pairs --clear clear_photos \\
+        --encoder efficientnet_lite0.safetensors    (an hour)
 
 Trains every row of ROWS from the same seeds for the same number of steps and scores it on the
 same images: the validation scenes of sample_data, the validation pairs of --real at half size, and
@@ -29,12 +30,14 @@ from train_improved import clear_photographs, real_images, sample_scenes
 
 from helpers import env
 from helpers.data import load_pair, made_batches, training_batches
+from helpers.encoder import load_pretrained
 from helpers.images import ImageError, load_image, to_uint8
 from helpers.inference import dehaze, in_tiles
 from helpers.losses import adversarial_loss, discriminator_loss, l1_loss, ssim_loss
 from helpers.metrics import psnr, score
 from helpers.models import (
     patchgan,
+    physics_efficientnet,
     physics_head,
     physics_unet,
     plain_encoder_block,
@@ -73,6 +76,7 @@ class Row:
     seeds: int = 1
     rate: float = 2e-3
     warm_up: bool = False
+    encoder: str = ""  # the way down: EfficientNet-Lite0, "untrained" or "pretrained"
 
 
 plain = {"norm": False, "rate": 1e-3}
@@ -84,6 +88,7 @@ online = alone | {"data": "online"}
 more = alone | {"data": "more"}
 mixed = alone | {"data": "mixed"}
 averaged = mixed | {"average": True, "warm_up": True}
+lite = averaged | {"rate": 5e-4, "seeds": 2}
 
 ROWS = [
     Row("pix2pix (norm with momentum 0.99)", seeds=3),
@@ -99,15 +104,23 @@ ROWS = [
     Row("half of it real pairs, some with less haze", **mixed),
     Row("averaged weights, warm-up and cosine rate", **averaged),
     Row("residual blocks, six levels, whole image", **averaged | {"residual": True}, seeds=3),
+    Row("EfficientNet-Lite0 as its way down, untrained", **lite, encoder="untrained"),
+    Row("the same, with weights that have seen ImageNet", **lite, encoder="pretrained"),
 ]
 
 
-def build_generator(row):
-    """pix2pix's U-Net, with as many of the changes as the row asks for."""
+def build_generator(row, encoder):
+    """pix2pix's U-Net, with as many of the changes as the row asks for; ``encoder`` is its file."""
+    if row.encoder:
+        network = physics_efficientnet((24, 48, 64, 80))
+        network.architecture = {"network": "physics_efficientnet"}  # dehaze asks for it
+        if row.encoder == "pretrained":
+            load_pretrained(network, encoder)
+        return network
     if row.residual:
         narrow = (WIDTH, 2 * WIDTH, 4 * WIDTH, 5 * WIDTH, 5 * WIDTH, 5 * WIDTH)
         network = physics_unet(narrow, (0, 1, 2, 2, 2, 2))
-        network.architecture = {"network": "physics_unet"}  # dehaze asks for it
+        network.architecture = {"network": "physics_unet"}
         return network
     if row.norm:
         return unet(WIDTH)
@@ -176,13 +189,13 @@ def make_step(row, generator, average, discriminator, g_adam, d_adam):
     return step
 
 
-def trained(row, seed, batches):
+def trained(row, seed, batches, encoder):
     """Train one row from one seed: (the generator to score, minutes)."""
     start = time.monotonic()
     env.seed_everything(seed)
     with computing_in(PRECISION):
-        generator, discriminator = build_generator(row), patchgan(WIDTH)
-        average = build_generator(row) if row.average else generator
+        generator, discriminator = build_generator(row, encoder), patchgan(WIDTH)
+        average = build_generator(row, encoder) if row.average else generator
     for layer in generator.layers + discriminator.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = MOMENTUM
@@ -205,8 +218,9 @@ def trained(row, seed, batches):
 
 
 def restore(row, generator, hazy):
-    """What a row makes of an image: only the last network sees it whole, as it was trained to."""
-    return dehaze(generator, hazy) if row.residual else in_tiles(generator, hazy)
+    """What a row makes of an image: the last networks see it whole, as when shipped."""
+    whole = row.residual or row.encoder
+    return dehaze(generator, hazy) if whole else in_tiles(generator, hazy)
 
 
 def mean_scores(method, scenes):
@@ -243,7 +257,7 @@ def save_picture(image, name):
 
 def key_of(number, settings, seed):
     """What makes a trained row the same one; its title does not."""
-    return json.dumps([number, settings | {"title": ""}, seed])
+    return json.dumps([number, asdict(Row("")) | settings | {"title": ""}, seed])
 
 
 def photographs(clear):
@@ -296,13 +310,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, required=True, help="folder of real pairs")
     parser.add_argument("--clear", type=Path, required=True, help="folder of clear photographs")
+    parser.add_argument("--encoder", type=Path, required=True, help="its safetensors file")
     parser.add_argument("--again", action="store_true", help="forget the rows that are there")
     options = parser.parse_args()
     try:
         pairs, held = split_pairs(options.real)
         photographs(options.clear)  # for its errors, before hours of training
         real = [load_half(pair) for pair in held]
-    except (ImageError, PairError) as error:
+        options.encoder.open().close()
+    except (ImageError, OSError, PairError) as error:
         sys.exit(str(error))
     validation = find_pairs(env.SAMPLE_DATA / "validation")
     images = {"sample": [load_pair(pair) for pair in validation], "real": real,
@@ -320,7 +336,8 @@ def main():
         save_picture(hazy, f"hazy-{name}")
     for key, (number, row, seed) in wanted.items():
         if key not in done:
-            generator, minutes = trained(row, seed, data_of(row, seed, pairs, options.clear))
+            batches = data_of(row, seed, pairs, options.clear)
+            generator, minutes = trained(row, seed, batches, options.encoder)
             done[key] = measured(number, row, seed, generator, minutes, images, shown)
             for name, hazy in shown.items() if seed == 0 else []:
                 save_picture(restore(row, generator, hazy), f"{number:02}-{name}")

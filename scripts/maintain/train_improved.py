@@ -96,7 +96,6 @@ class Phase:
     discriminator_width: int = 48
     filters: tuple = (48, 96, 128, 160)
     blocks: tuple = (1, 2, 2, 2)
-    lean: bool = False
     size: int = 256
     batch: int = 4
     precision: str = "mixed_bfloat16" if env.has_bfloat16() else "float32"
@@ -107,8 +106,7 @@ class Phase:
 
     @property
     def architecture(self):
-        return {"network": "physics_efficientnet", "filters": self.filters, "blocks": self.blocks,
-                "lean": self.lean}
+        return {"network": "physics_efficientnet", "filters": self.filters, "blocks": self.blocks}
 
 
 def phases(main, steps, late, adversary):
@@ -385,14 +383,13 @@ def main():
     parser.add_argument("--adversary", type=int, default=0, help="steps against an adversary")
     parser.add_argument("--perceptual", type=float, default=0.0, help="weight of that loss")
     parser.add_argument("--chroma", type=float, default=0.0, help="weight of that loss")
-    parser.add_argument("--lean", action="store_true", help="the quicker decoder")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the phases' runs")
     options = parser.parse_args()
     if options.steps < 1 or min(options.late, options.adversary) < 0:
         parser.error("--steps: at least 1; --late and --adversary: at least 0.")
     if options.perceptual and not options.encoder:
         parser.error("--perceptual: needs the features of --encoder.")
-    first = Phase(perceptual=options.perceptual, chroma=options.chroma, lean=options.lean)
+    first = Phase(perceptual=options.perceptual, chroma=options.chroma)
     recipe = phases(first, options.steps, options.late, options.adversary)
     try:
         if options.encoder:
