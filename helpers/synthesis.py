@@ -205,38 +205,6 @@ def random_crop(images, rng, size=256, longest=(320, 700)):
     return crops
 
 
-class Mixture:
-    """Pair n of an endless training set, as a function of (seed, n) alone.
-
-    ``pairs`` is a list of (hazy, clear), ``clear`` a list of (clear, depth or None, sky or None),
-    all uint8 arrays; a pair is drawn from the first with probability ``real``. From pair
-    ``late_from`` on that is ``late_real``, and real pairs keep their exposure: the camera's answer
-    to haze is worth learning in the end. Calling it returns (hazy, clear), float32 RGB in [0, 1],
-    shape (size, size, 3). Notebook 08.
-    """
-
-    def __init__(self, pairs, clear, real=0.5, size=256, seed=0, ranges=None,
-                 late_from=float("inf"), late_real=0.5):
-        self.pairs, self.clear, self.size, self.seed = pairs, clear, size, seed
-        self.real, self.late_from, self.late_real = real, late_from, late_real
-        self.ranges = ranges or Ranges()
-
-    def __call__(self, n):
-        rng, late = np.random.default_rng([self.seed, int(n)]), n >= self.late_from
-        share = self.late_real if late else self.real
-        share = share if self.pairs and self.clear else float(bool(self.pairs))
-        if rng.random() < share:
-            images = self.pairs[rng.integers(len(self.pairs))]
-            hazy, clear = random_crop(images, rng, self.size)
-            hazy = restrengthen(hazy, clear, rng)
-            return (hazy, clear) if late else vary_exposure(hazy, clear, rng)
-        photograph, *extra = self.clear[rng.integers(len(self.clear))]
-        known = [x for x in extra if x is not None]
-        clear, *known = random_crop([photograph, *known], rng, self.size)
-        depth, sky = [None if x is None else known.pop(0) for x in extra]
-        return vary_exposure(synthesise(clear, rng, depth, sky, self.ranges), clear, rng)
-
-
 class Blend:
     """Pair n of an endless training set from several sources, as a function of (seed, n) alone.
 

@@ -16,7 +16,7 @@ from pretrained import shrink_encoder, write_encoder
 from helpers import env
 from helpers.data import made_batches
 from helpers.pairs import PairError
-from helpers.synthesis import Mixture
+from helpers.synthesis import Blend
 from helpers.weights import load_generator
 
 RESULTS = env.SAMPLE_DATA / "results"
@@ -62,9 +62,10 @@ def test_validation_pairs_are_never_trained_on(real_folder):
 
 def test_batches_go_on_where_they_stopped(real_folder):
     pairs, _ = real_pairs.split_pairs(real_folder)
-    mixture = Mixture(train_improved.real_images(pairs), [], size=32, seed=3)
-    first = [b for b, _ in zip(made_batches(mixture, 2, 32), range(4), strict=False)]
-    later = next(iter(made_batches(mixture, 2, 32, 3)))
+    data = train_improved.load_data(pairs, None, None)
+    blend = Blend(train_improved.sources(train_improved.Phase(), data), 32, 3)
+    first = [b for b, _ in zip(made_batches(blend, 2, 32), range(4), strict=False)]
+    later = next(iter(made_batches(blend, 2, 32, 3)))
     assert first[0][0].shape == (2, 32, 32, 3)
     assert np.array_equal(first[3][0], later[0]) and np.array_equal(first[3][1], later[1])
     assert float(np.min(first[0][0])) >= -1 and float(np.max(first[0][0])) <= 1

@@ -6,10 +6,9 @@ from scipy import ndimage
 
 from helpers import haze
 from helpers.env import SAMPLE_DATA
-from helpers.images import load_image, to_uint8
+from helpers.images import load_image
 from helpers.synthesis import (
     Blend,
-    Mixture,
     Ranges,
     ThickFog,
     find_sky,
@@ -279,58 +278,19 @@ def test_random_crop_scales_to_what_the_network_will_see():
     assert np.ptp(whole[..., 1]) > 0.9, "no larger than the short side"
 
 
-# The mixture.
+# Ranges.
 
 
-@pytest.fixture(scope="module")
-def sources():
-    image, sky = drawn(180, 240)
-    hazy = to_uint8(haze.add_haze(image, np.full(sky.shape, 0.5), 0.8))
-    depth = to_uint8(np.linspace(1, 0.1, 180)[:, None] * np.ones((1, 240)))
-    bright, mask = to_uint8(image), to_uint8(sky)
-    clear = [(bright, None, None), (bright, depth, None), (bright, None, mask),
-             (bright, depth, mask)]
-    return [(hazy, bright)], clear
-
-
-@pytest.mark.parametrize("real", [0.0, 0.5, 1.0])
-def test_a_pair_is_a_function_of_seed_and_number(sources, real):
-    before = [a.copy() for group in (*sources[0], *sources[1]) for a in group if a is not None]
-    mixture, same = (Mixture(*sources, real, size=48, seed=7) for _ in range(2))
-    forwards = [mixture(n) for n in range(12)]
-    assert all(is_image(image, (48, 48)) for pair in forwards for image in pair)
-    for n in reversed(range(12)):
-        assert all(map(np.array_equal, forwards[n], same(np.int64(n))))
-    assert len({hazy.tobytes() for hazy, _ in forwards}) > 8
-    assert not np.array_equal(Mixture(*sources, real, size=48, seed=8)(0)[0], forwards[0][0])
-    after = [a for group in (*sources[0], *sources[1]) for a in group if a is not None]
-    assert all(map(np.array_equal, before, after)), "the pictures given are left alone"
-
-
-def test_the_share_of_real_pairs():
-    """Told apart by the clear image: here that of the pairs is white, the other black."""
-    white, black = np.full((60, 80, 3), 255, "uint8"), np.zeros((60, 80, 3), "uint8")
-    pairs, clear = [(white, white)], [(black, None, None)]
-
-    def share(pairs, clear, real, numbers=range(100), **late):
-        mixture = Mixture(pairs, clear, real, size=16, **late)
-        return np.mean([mixture(n)[1].mean() > 0.5 for n in numbers])
-
-    assert share(pairs, clear, 0.0) == 0 and share(pairs, clear, 1.0) == 1
-    assert 0.15 < share(pairs, clear, 0.3) < 0.45
-    assert share(pairs, [], 0.3) == 1 and share([], clear, 0.3) == 0, "or what there is"
-    assert share(pairs, clear, 0.0, range(90, 110), late_from=100, late_real=1.0) == 0.5
-
-
-def test_all_pictures_take_part_in_the_ranges_given(sources):
-    clear = [(np.full((60, 80, 3), v, "uint8"), None, None) for v in (40, 120, 200)]
-    mixture = Mixture([], clear, size=16, ranges=Ranges(near_clear=1))
-    means = [mixture(n)[1].mean() * 255 for n in range(60)]
-    assert {int(np.argmin(np.abs(np.subtract(m, (40, 120, 200))))) for m in means} == {0, 1, 2}
+@pytest.mark.parametrize("known", [(), ("depth",), ("sky",), ("depth", "sky")])
+def test_haze_in_the_ranges_given(known):
+    image, sky = drawn(60, 80)
+    depth = np.linspace(1, 0.1, 60)[:, None] * np.ones((1, 80))
+    given = {name: {"depth": depth, "sky": sky}[name] for name in known}
 
     def change(near_clear):
-        mixture = Mixture([], sources[1], size=48, ranges=Ranges(near_clear=near_clear))
-        return np.mean([np.abs(np.subtract(*mixture(n))).mean() for n in range(25)])
+        ranges = Ranges(near_clear=near_clear)
+        return np.mean([np.abs(synthesise(image, np.random.default_rng(n), **given, ranges=ranges)
+                               - image).mean() for n in range(25)])
 
     assert change(1.0) < 0.06 < change(0.0)
 

@@ -26,7 +26,14 @@ import numpy as np
 from PIL import Image
 from real_pairs import load_half, split_pairs
 from tqdm import tqdm
-from train_improved import clear_photographs, real_images, sample_scenes
+from train_improved import (
+    clear_photographs,
+    over_photograph,
+    over_sample,
+    real_images,
+    real_pair,
+    sample_scenes,
+)
 
 from helpers import env
 from helpers.data import load_pair, made_batches, training_batches
@@ -45,7 +52,7 @@ from helpers.models import (
     unet,
 )
 from helpers.pairs import PairError, find_pairs
-from helpers.synthesis import Mixture
+from helpers.synthesis import Blend
 from helpers.training import LinearDecay, computing_in, train, update, update_average
 from helpers.weights import write_whole
 
@@ -260,25 +267,17 @@ def key_of(number, settings, seed):
     return json.dumps([number, asdict(Row("")) | settings | {"title": ""}, seed])
 
 
-def photographs(clear):
-    """The scenes of sample_data and those of the folder ``clear``, if there is one.
-
-    The few scenes with a depth map are repeated until they are about a third of all.
-    """
-    sample = sample_scenes()
-    others = clear_photographs(clear) if clear else []
-    return sample * max(1, len(others) // (2 * len(sample))) + others
-
-
 def data_of(row, seed, pairs, folder):
     """Endless batches: the hazy files of sample_data; or haze made on the fly over its scenes, over
     those and the photographs of ``folder``, or mixed with as many real ``pairs``.
     """
     if row.data == "sample":
         return training_batches(find_pairs(env.SAMPLE_DATA / "train"), BATCH, SIZE, seed)
-    clear = photographs(None if row.data == "online" else folder)
+    others = [] if row.data == "online" else clear_photographs(folder)
     real = real_images(pairs) if row.data == "mixed" else []
-    return made_batches(Mixture(real, clear, 0.5, SIZE, seed), BATCH, SIZE)
+    sources = [(0.5, real, partial(real_pair, exposure=True)),
+               (0.5 * 1 / 3, sample_scenes(), over_sample), (0.5 * 2 / 3, others, over_photograph)]
+    return made_batches(Blend(sources, SIZE, seed), BATCH, SIZE)
 
 
 def measured(number, row, seed, generator, minutes, images, shown):
@@ -315,7 +314,7 @@ def main():
     options = parser.parse_args()
     try:
         pairs, held = split_pairs(options.real)
-        photographs(options.clear)  # for its errors, before hours of training
+        clear_photographs(options.clear)  # for its errors, before hours of training
         real = [load_half(pair) for pair in held]
         options.encoder.open().close()
     except (ImageError, OSError, PairError) as error:

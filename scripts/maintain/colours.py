@@ -112,7 +112,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if wrong := [text for text in options.weights if "=" not in text]:
         parser.error(f"{wrong[0]}: write a name, =, and the generator's file.")
-    files = {"improved, shipped": env.SAMPLE_DATA / "weights" / "improved/generator.safetensors"}
+    files = {"improved": env.SAMPLE_DATA / "weights" / "improved/generator.safetensors"}
     files |= dict(text.split("=", 1) for text in options.weights)
     try:
         methods = {name: partial(dehaze, load_generator(path)) for name, path in files.items()}

@@ -147,13 +147,13 @@ def sample_scenes():
 
 
 def clear_photographs(folder, rim=4):
-    """Photographs below ``folder`` as (clear, no depth, guessed sky); their frames are cut off."""
+    """Photographs below ``folder``, [clear, guessed sky], uint8; their frames are cut off."""
     found = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
         photograph = shrunk(open_image(path))[rim:-rim, rim:-rim]
         if min(photograph.shape) == 0:
             raise ImageError(f"{path}: too small to train on; remove it.")
-        found.append((photograph, None, to_uint8(find_sky(photograph.astype("float32") / 255))))
+        found.append([photograph, to_uint8(find_sky(photograph.astype("float32") / 255))])
     if not found:
         raise PairError(f"{folder}: no photographs in it or below; check the path.")
     return found
@@ -192,9 +192,8 @@ def load_data(pairs, clear, depth):
     airlights = [estimate_airlight(hazy[::4, ::4].astype("float32") / 255)
                  for kind in real for hazy, _ in kind]
     indoor, outdoor = load_scenes(depth) if depth else ([], [])
-    photos = [[image, sky] for image, _, sky in (clear_photographs(clear) if clear else [])]
-    return Data(real, np.array(airlights) if airlights else None, indoor, outdoor, photos,
-                sample_scenes())
+    return Data(real, np.array(airlights) if airlights else None, indoor, outdoor,
+                clear_photographs(clear) if clear else [], sample_scenes())
 
 
 def sources(phase, data):
