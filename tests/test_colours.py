@@ -22,6 +22,8 @@ def sample(tmp_path, monkeypatch):
             (folder / split / part).mkdir(parents=True)
             pixels = Image.fromarray(np.round(image * 255).astype("uint8"))
             pixels.save(folder / split / part / f"{split}.png")
+    (folder / "real" / "hazy").mkdir(parents=True)
+    pixels.save(folder / "real" / "hazy" / "hill.png")
     path = folder / "weights" / "improved" / "generator.safetensors"
     path.parent.mkdir(parents=True)
     small = {"filters": (4, 4), "blocks": (0, 0)}
@@ -33,20 +35,22 @@ def sample(tmp_path, monkeypatch):
 def test_colours_of_all_sets(sample, tmp_path, monkeypatch, capsys):
     shrink_encoder(monkeypatch)
     encoder, file = write_encoder(tmp_path / "encoder.safetensors"), tmp_path / "colours.json"
-    colours.main([f"again={sample}", "--encoder", str(encoder), "--json", str(file)])
+    colours.main([f"once more={sample}", "--encoder", str(encoder), "--json", str(file),
+                  "--pictures", str(tmp_path / "shown")])
     printed, found = capsys.readouterr().out, json.loads(file.read_text())
     assert list(found["sets"]) == ["sample test scenes", "clear photographs"]
     for title, rows in found["sets"].items():
         assert f"{title}: " in printed
-        assert list(rows) == ["hazy input", "improved", "again"]
-        assert rows["again"] == rows["improved"]
-        for row in rows["hazy input"].values():
-            assert list(row) == list(colours.COLUMNS)
-    (hazy,) = found["sets"]["sample test scenes"]["hazy input"].values()
+        assert list(rows) == ["hazy input", "improved", "once more"]
+        assert rows["once more"] == rows["improved"]
+        assert list(rows["hazy input"]) == list(colours.COLUMNS)
+    hazy = found["sets"]["sample test scenes"]["hazy input"]
     assert 0.2 < hazy["chroma"] < 0.6 and hazy["difference"] > 5 and hazy["perceptual"] > 0
-    for row in found["sets"]["clear photographs"]["hazy input"].values():
-        assert row["psnr"] == 100 and row["chroma"] == 1 and row["difference"] == 0
+    row = found["sets"]["clear photographs"]["hazy input"]
+    assert row["psnr"] == 100 and row["chroma"] == 1 and row["difference"] == 0
     assert max(found["grey card"].values()) < 0.1
+    shown = {p.name for p in (tmp_path / "shown").iterdir()}
+    assert shown == {"hazy-input-hill.jpg", "improved-hill.jpg", "once-more-hill.jpg"}
 
 
 def test_what_is_no_name_and_file(sample, tmp_path, capsys):

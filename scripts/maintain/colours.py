@@ -4,7 +4,8 @@
         --real real_pairs          the real pairs kept for validation, at half size
         --depth depth_scenes       haze made over the scenes that are held back
         --encoder FILE             a distance on features of the pretrained encoder that no loss has
-        --json FILE                write the numbers of each image too
+        --json FILE                write the means, and what they were measured on
+        --pictures FOLDER          what each network makes of the naturally hazy photographs
 
 Prints Markdown tables, one for each set: PSNR, SSIM, sharpness over the truth's, mean chroma over
 the truth's (0: grey), the mean CIEDE2000 to the truth (1 can just be seen). The sets: the sample
@@ -14,6 +15,7 @@ largest mean chroma that a network gives to an even grey, which has none.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from functools import partial
@@ -21,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from depth_scenes import FAR, load_scenes
+from PIL import Image
 from real_pairs import load_half, split_pairs
 from scoreboard import REAL_SETS
 from train_improved import features
@@ -28,7 +31,7 @@ from train_improved import features
 from helpers import env
 from helpers.data import load_pair, normalise
 from helpers.haze import add_haze, transmission
-from helpers.images import ImageError, load_image
+from helpers.images import ImageError, load_image, to_uint8
 from helpers.inference import dehaze
 from helpers.losses import perceptual_loss
 from helpers.metrics import chroma_ratio, colour_difference, score, sharpness, to_lab
@@ -89,17 +92,31 @@ def grey_card(method):
                for card in cards)
 
 
+def means(method, scenes, seen):
+    """{column: its mean over the scenes (name, hazy, clear)}."""
+    rows = [measure(method(hazy), clear, seen) for _, hazy, clear in scenes]
+    return {column: round(float(np.mean([row[column] for row in rows])), 4) for column in rows[0]}
+
+
 def table(rows):
-    """Markdown table of one set, {method: {image: {column: number}}}: the means."""
-    columns = list(next(iter(next(iter(rows.values())).values())))
+    """Markdown table of one set, {method: {column: mean}}."""
+    columns = list(next(iter(rows.values())))
     lines = ["| method | " + " | ".join(COLUMNS[c] for c in columns) + " |",
              "|---|" + "--:|" * len(columns)]
-    for name, images in rows.items():
-        means = [np.mean([row[c] for row in images.values()]) for c in columns]
+    for name, row in rows.items():
         lines.append(f"| {name} | " + " | ".join(
-            f"{m:.2f}" if c in ("psnr", "difference") else f"{m:.3f}"
-            for c, m in zip(columns, means, strict=True)) + " |")
+            f"{m:.2f}" if c in ("psnr", "difference") else f"{m:.3f}" for c, m in row.items())
+            + " |")
     return "\n".join(lines)
+
+
+def save_pictures(methods, folder):
+    """What each method makes of the naturally hazy photographs, as JPEG: NAME-photograph.jpg."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in images_in(env.SAMPLE_DATA / "real" / "hazy"):
+        for name, method in methods.items():
+            picture = Image.fromarray(to_uint8(method(load_image(path))))
+            picture.save(folder / f"{name.replace(' ', '-')}-{path.stem}.jpg", quality=88)
 
 
 def main(arguments=None):
@@ -108,7 +125,8 @@ def main(arguments=None):
     parser.add_argument("--real", type=Path, help="folder of real pairs and scene_groups.json")
     parser.add_argument("--depth", type=Path, help="folder of clear photographs with depth")
     parser.add_argument("--encoder", type=Path, help="the pretrained encoder's safetensors file")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to it")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the means to it")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="write pictures to it")
     options = parser.parse_args(arguments)
     if wrong := [text for text in options.weights if "=" not in text]:
         parser.error(f"{wrong[0]}: write a name, =, and the generator's file.")
@@ -122,15 +140,19 @@ def main(arguments=None):
         sys.exit(str(error))
     methods, found = {"hazy input": lambda hazy: hazy, **methods}, {}
     for title, scenes in sets.items():
-        found[title] = {name: {stem: measure(method(hazy), clear, seen)
-                               for stem, hazy, clear in scenes}
-                        for name, method in methods.items()}
+        found[title] = {name: means(method, scenes, seen) for name, method in methods.items()}
         print(f"\n{title}: {len(scenes)} images\n\n{table(found[title])}", flush=True)
     cards = {name: grey_card(method) for name, method in methods.items()}
     print("\nGrey card, largest mean chroma: "
           + ", ".join(f"{name} {value:.1f}" for name, value in cards.items()))
+    if options.pictures:
+        save_pictures(methods, options.pictures)
     if options.json:
-        write_whole(options.json, json.dumps({"sets": found, "grey card": cards}, indent=1) + "\n")
+        result = {"images": {title: len(scenes) for title, scenes in sets.items()}, "sets": found,
+                  "grey card": {name: round(value, 2) for name, value in cards.items()},
+                  "weights": {name: hashlib.sha256(Path(path).read_bytes()).hexdigest()
+                              for name, path in files.items()}}
+        write_whole(options.json, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
