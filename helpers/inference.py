@@ -104,8 +104,8 @@ def map_changes(image, maps, radius=4, eps=3e-5, rows=128):
         lines = list(threads.map(lambda c: guided_lines(guide, maps[..., c], radius, eps),
                                  range(6)))  # (slope, offset) of each channel of K, then of B
         tops = range(0, height, rows)
-        for first in range(0, len(tops), 8):  # no more at a time, for they wait in memory
-            yield from threads.map(changed, tops[first:first + 8])
+        for first in range(0, len(tops), 3):  # no more at a time, for they wait in memory
+            yield from threads.map(changed, tops[first:first + 3])
 
 
 def _starts(length, size, stride):

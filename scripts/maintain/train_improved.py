@@ -32,7 +32,7 @@ from tqdm import tqdm
 from helpers import env
 from helpers.data import load_pair, made_batches
 from helpers.encoder import PREFIX, efficientnet_lite0, encoder_layers, load_pretrained
-from helpers.haze import estimate_airlight
+from helpers.haze import add_haze, estimate_airlight, transmission
 from helpers.images import SUFFIXES, ImageError, load_depth, open_image, to_uint8
 from helpers.inference import dehaze
 from helpers.losses import (
@@ -51,6 +51,7 @@ from helpers.synthesis import (
     Blend,
     find_sky,
     haze_over,
+    jpeg,
     restrengthen,
     synthesise,
     vary_exposure,
@@ -70,10 +71,11 @@ class Phase:
     ``start`` is the run whose weights it begins with. ``learning_rate`` is the decoder's, reached
     after ``warm_up`` steps; it falls along a cosine to the part ``last_rate`` of it. That of the
     encoder is ``encoder_rate`` times as high; 0 leaves the encoder as it is. ``real`` is the share
-    of real pairs, half of each kind of camera; ``exposure`` varies theirs. ``ssim``, ``squared``,
-    ``perceptual`` and ``chroma`` are the weights of the losses beside L1. ``adversarial`` adds a
-    PatchGAN of width ``discriminator_width``, which the generator hears with the weight ``fooling``
-    from step ``enters`` on.
+    of real pairs, half of each kind of camera; ``exposure`` varies theirs. ``own`` is the share of
+    haze as it is in sample_data. ``ssim``, ``squared``, ``perceptual`` and ``chroma`` are the
+    weights of the losses beside L1. ``adversarial`` adds a PatchGAN of width
+    ``discriminator_width``, which the generator hears with the weight ``fooling`` from step
+    ``enters`` on.
     """
 
     name: str = "improved-main"
@@ -84,6 +86,7 @@ class Phase:
     warm_up: int = 300
     last_rate: float = 0.05
     real: float = 0.55
+    own: float = 0.0
     exposure: bool = True
     ssim: float = 0.4
     squared: float = 1.0
@@ -117,7 +120,7 @@ def phases(main, steps, late, adversary):
     the end.
     """
     main = replace(main, steps=steps, warm_up=min(main.warm_up, steps // 10))
-    settled = replace(main, name="improved", steps=late, real=0.8, exposure=False,
+    settled = replace(main, name="improved", steps=late, real=0.7, own=0.12, exposure=False,
                       learning_rate=1e-4, warm_up=min(100, late // 10), last_rate=0.3,
                       seed=main.seed + 1)
     fooling = replace(settled, name="improved-adversary", steps=adversary,
@@ -204,7 +207,8 @@ def sources(phase, data):
             (0.20, data.photographs, over_photograph), (0.20, data.sample, over_sample)]
     return [*((real / len(data.real), kind, partial(real_pair, exposure=phase.exposure))
               for kind in data.real),
-            *(((1 - real) * weight, scenes, make) for weight, scenes, make in made)]
+            *(((1 - real - phase.own) * weight, scenes, make) for weight, scenes, make in made),
+            (phase.own, data.sample, own_haze)]
 
 
 def real_pair(crops, rng, exposure):
@@ -231,6 +235,14 @@ def over_sample(crops, rng):
     """Haze over a scene of sample_data."""
     clear, depth, sky = crops
     return vary_exposure(synthesise(clear, rng, depth, sky), clear, rng)
+
+
+def own_haze(crops, rng):
+    """Haze over a scene of sample_data as its files have it: grey, even, after the depth alone."""
+    clear, depth, _ = crops
+    t, airlight = transmission(5 * depth, rng.uniform(0.47, 1.4)), rng.uniform(0.75, 0.96)
+    hazy = add_haze(clear, t, airlight) + rng.normal(0, 2 / 255, clear.shape)
+    return jpeg(np.clip(hazy, 0, 1).astype("float32"), 80), clear
 
 
 class SlowEncoder(Adam):
