@@ -95,7 +95,7 @@ online = alone | {"data": "online"}
 more = alone | {"data": "more"}
 mixed = alone | {"data": "mixed"}
 averaged = mixed | {"average": True, "warm_up": True}
-lite = averaged | {"rate": 5e-4, "seeds": 2}
+lite = averaged | {"rate": 5e-4}
 
 ROWS = [
     Row("pix2pix (norm with momentum 0.99)", seeds=3),
