@@ -95,7 +95,7 @@ class Phase:
     adversarial: bool = False
     fooling: float = 0.05
     enters: int = 200
-    discriminator_rate: float = 2e-4
+    discriminator_rate: float = 4e-4
     discriminator_width: int = 48
     filters: tuple = (48, 96, 128, 160)
     blocks: tuple = (1, 2, 2, 2)
@@ -123,9 +123,9 @@ def phases(main, steps, late, adversary):
     settled = replace(main, name="improved", steps=late, real=0.7, own=0.12, exposure=False,
                       learning_rate=1e-4, warm_up=min(100, late // 10), last_rate=0.3,
                       seed=main.seed + 1)
-    fooling = replace(settled, name="improved-adversary", steps=adversary,
+    fooling = replace(settled, name="improved-adversary", steps=adversary, real=0.9, own=0.0,
                       adversarial=True, warm_up=min(100, adversary // 10), last_rate=1.0,
-                      enters=min(main.enters, adversary // 4), seed=main.seed + 2)
+                      decay=0.99, enters=min(main.enters, adversary // 4), seed=main.seed + 2)
     if not late:
         main = replace(main, name="improved")
     return [main, *([settled] if late else []), *([fooling] if adversary else [])]
