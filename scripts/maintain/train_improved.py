@@ -95,7 +95,7 @@ class Phase:
     adversarial: bool = False
     fooling: float = 0.05
     enters: int = 200
-    discriminator_rate: float = 4e-4
+    discriminator_rate: float = 2e-4
     discriminator_width: int = 48
     filters: tuple = (48, 96, 128, 160)
     blocks: tuple = (1, 2, 2, 2)
@@ -125,7 +125,8 @@ def phases(main, steps, late, adversary):
                       seed=main.seed + 1)
     fooling = replace(settled, name="improved-adversary", steps=adversary, real=0.9, own=0.0,
                       adversarial=True, warm_up=min(100, adversary // 10), last_rate=1.0,
-                      decay=0.99, enters=min(main.enters, adversary // 4), seed=main.seed + 2)
+                      decay=0.99, discriminator_rate=4e-4,
+                      enters=min(main.enters, adversary // 4), seed=main.seed + 2)
     if not late:
         main = replace(main, name="improved")
     return [main, *([settled] if late else []), *([fooling] if adversary else [])]
