@@ -48,7 +48,7 @@ MANIFEST = {  # function: (notebook, module of helpers)
     "resize_block": ("08", "models"),
     "residual_block": ("08", "models"),
     "physics_head": ("08", "models"),
-    "physics_unet": ("08", "models"),
+    "physics_efficientnet": ("08", "models"),
     "ssim_loss": ("08", "losses"),
     "restrengthen": ("08", "synthesis"),
     "update_average": ("08", "training"),

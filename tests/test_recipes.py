@@ -102,6 +102,16 @@ def test_the_tables_of_results_are_the_committed_scores():
         assert f"| {name} | {' | '.join(cells)} |" in text
 
 
+def test_the_table_of_colours_is_the_committed_numbers_of_the_shipped_weights():
+    found = json.loads((RESULTS / "colours.json").read_text())
+    file = env.SAMPLE_DATA / "weights" / "improved" / "generator.safetensors"
+    assert found["weights"]["improved"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    text = (env.ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for title, rows in found["sets"].items():
+        cells = [f"{row['difference']:.2f}, {row['chroma']:.2f}" for row in rows.values()]
+        assert f"| {title}, {found['images'][title]} | {' | '.join(cells)} |" in text
+
+
 def test_a_mistyped_folder_is_named_in_one_sentence(tmp_path, monkeypatch, real_folder):
     for arguments in (["--real", str(tmp_path / "no")],
                       ["--real", str(real_folder), "--clear", str(tmp_path / "nowhere")]):

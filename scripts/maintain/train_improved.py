@@ -72,7 +72,7 @@ class Phase:
     after ``warm_up`` steps; it falls along a cosine to the part ``last_rate`` of it. That of the
     encoder is ``encoder_rate`` times as high; 0 leaves the encoder as it is. ``real`` is the share
     of real pairs, half of each kind of camera; ``exposure`` varies theirs. ``own`` is the share of
-    haze as it is in sample_data. ``ssim``, ``squared``, ``perceptual`` and ``chroma`` are the
+    haze as it is in sample_data, ``cards`` of even grey that stays as it is. ``ssim``, ``squared``, ``perceptual`` and ``chroma`` are the
     weights of the losses beside L1. ``adversarial`` adds a PatchGAN of width
     ``discriminator_width``, which the generator hears with the weight ``fooling`` from step
     ``enters`` on.
@@ -87,6 +87,7 @@ class Phase:
     last_rate: float = 0.05
     real: float = 0.55
     own: float = 0.0
+    cards: float = 0.0
     exposure: bool = True
     ssim: float = 0.4
     squared: float = 1.0
@@ -120,7 +121,8 @@ def phases(main, steps, late, adversary):
     the end.
     """
     main = replace(main, steps=steps, warm_up=min(main.warm_up, steps // 10))
-    settled = replace(main, name="improved", steps=late, real=0.7, own=0.12, exposure=False,
+    settled = replace(main, name="improved", steps=late, real=0.68, own=0.18, cards=0.03,
+                      exposure=False, ssim=0.8, squared=2.0,
                       learning_rate=1e-4, warm_up=min(100, late // 10), last_rate=0.3,
                       seed=main.seed + 1)
     fooling = replace(settled, name="improved-adversary", steps=adversary, real=0.9, own=0.0,
@@ -208,8 +210,9 @@ def sources(phase, data):
             (0.20, data.photographs, over_photograph), (0.20, data.sample, over_sample)]
     return [*((real / len(data.real), kind, partial(real_pair, exposure=phase.exposure))
               for kind in data.real),
-            *(((1 - real - phase.own) * weight, scenes, make) for weight, scenes, make in made),
-            (phase.own, data.sample, own_haze)]
+            *(((1 - real - phase.own - phase.cards) * weight, scenes, make)
+              for weight, scenes, make in made),
+            (phase.own, data.sample, own_haze), (phase.cards, grey_cards(), photographed)]
 
 
 def real_pair(crops, rng, exposure):
@@ -244,6 +247,18 @@ def own_haze(crops, rng):
     t, airlight = transmission(5 * depth, rng.uniform(0.47, 1.4)), rng.uniform(0.75, 0.96)
     hazy = add_haze(clear, t, airlight) + rng.normal(0, 2 / 255, clear.shape)
     return jpeg(np.clip(hazy, 0, 1).astype("float32"), 80), clear
+
+
+def grey_cards(side=64):
+    """Even greys from dark to bright, as scenes: lists of one uint8 image."""
+    return [[np.full((side, side, 3), level, "uint8")] for level in range(8, 256, 8)]
+
+
+def photographed(crops, rng):
+    """An image that is to stay as it is, half of the time with a sensor's noise."""
+    noise = rng.normal(0, rng.choice([0, 3 / 255]), crops[0].shape)
+    image = np.clip(crops[0] + noise, 0, 1)
+    return image, image
 
 
 class SlowEncoder(Adam):
