@@ -72,10 +72,10 @@ class Phase:
     after ``warm_up`` steps; it falls along a cosine to the part ``last_rate`` of it. That of the
     encoder is ``encoder_rate`` times as high; 0 leaves the encoder as it is. ``real`` is the share
     of real pairs, half of each kind of camera; ``exposure`` varies theirs. ``own`` is the share of
-    haze as it is in sample_data, ``cards`` of even grey that stays as it is. ``ssim``, ``squared``, ``perceptual`` and ``chroma`` are the
-    weights of the losses beside L1. ``adversarial`` adds a PatchGAN of width
-    ``discriminator_width``, which the generator hears with the weight ``fooling`` from step
-    ``enters`` on.
+    haze as it is in sample_data, ``cards`` that of grey cards, which are to stay as they are.
+    ``ssim``, ``squared``, ``perceptual`` and ``chroma`` are the weights of the losses beside L1.
+    ``adversarial`` adds a PatchGAN of width ``discriminator_width``, which the generator hears with
+    the weight ``fooling`` from step ``enters`` on.
     """
 
     name: str = "improved-main"
@@ -127,7 +127,7 @@ def phases(main, steps, late, adversary):
                       seed=main.seed + 1)
     fooling = replace(settled, name="improved-adversary", steps=adversary, real=0.9, own=0.0,
                       adversarial=True, warm_up=min(100, adversary // 10), last_rate=1.0,
-                      decay=0.99, discriminator_rate=4e-4,
+                      decay=0.99, discriminator_rate=4e-4, ssim=0.4, squared=0.0, fooling=0.1,
                       enters=min(main.enters, adversary // 4), seed=main.seed + 2)
     if not late:
         main = replace(main, name="improved")
