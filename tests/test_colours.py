@@ -50,7 +50,8 @@ def test_colours_of_all_sets(sample, tmp_path, monkeypatch, capsys):
     assert row["psnr"] == 100 and row["chroma"] == 1 and row["difference"] == 0
     assert max(found["grey card"].values()) < 0.1
     shown = {p.name for p in (tmp_path / "shown").iterdir()}
-    assert shown == {"hazy-input-hill.jpg", "improved-hill.jpg", "once-more-hill.jpg"}
+    assert shown == {f"{name}-{photograph}.jpg" for photograph in ("hill", "test")
+                     for name in ("hazy-input", "improved", "once-more")}
 
 
 def test_what_is_no_name_and_file(sample, tmp_path, capsys):

@@ -5,7 +5,7 @@
         --depth depth_scenes       haze made over the scenes that are held back
         --encoder FILE             a distance on features of the pretrained encoder that no loss has
         --json FILE                write the means, and what they were measured on
-        --pictures FOLDER          what each network makes of the naturally hazy photographs
+        --pictures FOLDER          what each network makes of the sample photographs in haze
 
 Prints Markdown tables, one for each set: PSNR, SSIM, sharpness over the truth's, mean chroma over
 the truth's (0: grey), the mean CIEDE2000 to the truth (1 can just be seen). The sets: the sample
@@ -111,9 +111,10 @@ def table(rows):
 
 
 def save_pictures(methods, folder):
-    """What each method makes of the naturally hazy photographs, as JPEG: NAME-photograph.jpg."""
+    """What each method makes of the sample photographs in haze, as JPEG: NAME-photograph.jpg."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in images_in(env.SAMPLE_DATA / "real" / "hazy"):
+    hazy = [images_in(env.SAMPLE_DATA / part / "hazy") for part in ("real", "test")]
+    for path in sum(hazy, []):
         for name, method in methods.items():
             picture = Image.fromarray(to_uint8(method(load_image(path))))
             picture.save(folder / f"{name.replace(' ', '-')}-{path.stem}.jpg", quality=88)
