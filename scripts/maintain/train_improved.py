@@ -1,7 +1,7 @@
 """Train the improved generator of notebook 08 (make weights does it after the other two).
 
     python scripts/maintain/train_improved.py --real real_pairs --clear clear_photos \\
-        --depth depth_scenes --encoder efficientnet_lite0.safetensors [--adversary 700]
+        --depth depth_scenes --encoder efficientnet_lite0.safetensors [--adversary 500]
 
 --real is a folder of real hazy photographs and their clear partners: hazy/ and clear/ with the
 same names, and scene_groups.json, whose list "validation" names the pairs that are never trained
@@ -13,7 +13,7 @@ the training scenes of sample_data must do, and the result stays in build/: it i
 The phases are runs of their own, each from the weights of the one before: the main one; one at a
 low rate, mostly on real pairs; and, if asked for, one against an adversary. A finished one is not
 trained again, an interrupted one goes on where it stopped; their folders are in
-build/runs/weights/. About two hours on two cores with bfloat16.
+build/runs/weights/. About 75 minutes on two cores with bfloat16, without an adversary.
 """
 
 import argparse
@@ -80,7 +80,7 @@ class Phase:
 
     name: str = "improved-main"
     start: str = ""
-    steps: int = 12000
+    steps: int = 8000
     learning_rate: float = 5e-4
     encoder_rate: float = 0.3
     warm_up: int = 300
@@ -406,7 +406,7 @@ def main():
     parser.add_argument("--depth", type=Path, help="folder of clear photographs with depth")
     parser.add_argument("--encoder", type=Path, help="the pretrained encoder's safetensors file")
     parser.add_argument("--steps", type=int, default=Phase.steps, help="of the main phase")
-    parser.add_argument("--late", type=int, default=1500, help="steps of the second phase")
+    parser.add_argument("--late", type=int, default=1200, help="steps of the second phase")
     parser.add_argument("--adversary", type=int, default=0, help="steps against an adversary")
     parser.add_argument("--perceptual", type=float, default=0.0, help="weight of that loss")
     parser.add_argument("--chroma", type=float, default=0.0, help="weight of that loss")
