@@ -129,7 +129,7 @@ def physics_head(image, x):
 
 
 def physics_unet(filters=(32, 64, 128, 160, 160, 160), blocks=(0, 1, 2, 2, 2, 2)):
-    """The improved generator: a U-Net without normalisation whose output is K and B of the haze.
+    """A U-Net without normalisation whose output is K and B of the haze: a row of the chain of 08.
 
     ``filters`` are those of each level, ``blocks`` its residual blocks, on the way down and on
     the way up. Height and width must be multiples of 2**levels. At the bottom the mean over the

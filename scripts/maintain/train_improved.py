@@ -1,4 +1,4 @@
-"""Train the improved generator of notebook 08 (make weights does it after the other two).
+"""Train the improved generator of notebook 08 (make weights does it after the four others).
 
     python scripts/maintain/train_improved.py --real real_pairs --clear clear_photos \\
         --depth depth_scenes --encoder efficientnet_lite0.safetensors [--adversary 500]
