@@ -16,8 +16,8 @@ def dehaze(generator, image, strength=1.0):
     """Run a generator on one RGB image in [0, 1] of any size; returns the same shape and range.
 
     ``strength`` goes from 0 (the image itself) over 1 (what the network proposes) to a little
-    beyond. A generator whose ``architecture`` names a physics network sees the whole image, at
-    most 512 pixels long, and its maps are applied to all pixels; any other goes over the image in
+    beyond. A generator whose ``architecture`` names a physics network sees the whole image, made
+    smaller, and its maps are applied to all pixels; any other goes over the image in
     tiles. Raises ValueError as :func:`helpers.haze.check_image`. Notebooks 07 and 08.
     """
     image = check_image(image)
@@ -42,16 +42,26 @@ def dehaze_file(generator, source, suffix, strength=1.0, name=None):
     return encode(dehaze(generator, to_rgb(original), strength), original, suffix)
 
 
-def haze_maps(generator, image, longest=512):
+def haze_maps(generator, image, sizes=(512, 320)):
     """K and B that a physics network sees in an RGB image in [0, 1]: float32 (h, w, 6).
 
-    The network looks at a copy of at most ``longest`` pixels with even sides, continued by
-    reflection to the multiple that its levels need; h and w are half of the copy's. Raises
+    The network looks at copies of these ``sizes``, the length in pixels of their longer side: the
+    larger shows it more detail, the smaller more of the whole at once. The mean of both is nearer
+    to the truth than either, as notebook 08 measures. h and w are half of the first copy's. Raises
     ValueError as :func:`helpers.haze.check_image`. Notebook 08.
     """
     image = check_image(image)
+    first, *others = (_look(generator, image, longest) for longest in sizes)
+    for maps in others:
+        for c in range(6):
+            first[..., c] += resize(maps[..., c], first.shape[:2])
+    return first / len(sizes)
+
+
+def _look(generator, image, longest):
+    """The maps of one copy: even sides, continued by reflection to what the levels need."""
     whole = np.array(image.shape[:2])
-    shape = np.maximum(2 * np.round(whole * min(1, longest / max(whole)) / 2).astype(int), 2)
+    shape = np.maximum(2 * np.round(whole * longest / max(whole) / 2).astype(int), 2)
     if any(shape != whole):
         image = np.stack([resize(image[..., c], tuple(shape)) for c in range(3)], axis=-1)
     missing = -shape % size_multiple(generator)

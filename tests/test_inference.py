@@ -204,11 +204,23 @@ def test_maps_lie_where_they_belong(shape):
     height, width = shape
     ramp = np.linspace(0.1, 0.5, height)[:, None] + np.linspace(0, 0.4, width)
     maps = haze_maps(network, np.repeat(ramp[..., None], 3, -1))
-    assert np.abs(np.array(maps.shape[:2]) * max(2, max(shape) / 256) - shape).max() <= 4
+    assert np.allclose(maps.shape[:2], np.array(shape) * 256 / max(shape), atol=1.01)
     y, x = ((np.arange(n) + 0.5) / n for n in maps.shape[:2])  # places, 0 to 1 over the picture
     y, x = (np.clip((p * n - 0.5) / (n - 1), 0, 1) for p, n in ((y, height), (x, width)))
     expected = 2 * (0.1 + 0.4 * y[:, None] + 0.4 * x) - 1
-    assert np.allclose(maps[1:-1, 1:-1, 0], expected[1:-1, 1:-1], atol=4e-3)
+    assert np.allclose(maps[4:-4, 4:-4, 0], expected[4:-4, 4:-4], atol=4e-3)
+
+
+def test_maps_are_the_mean_of_a_look_from_near_and_one_from_afar():
+    network, image = physics_unet(**SMALL), picture(96, 128)
+    network.architecture = {"network": "physics_unet"}
+    kernel = network.get_layer("maps").kernel
+    kernel.assign(RNG.normal(0, 0.1, kernel.shape))
+    both, near, afar = (haze_maps(network, image, s) for s in ((512, 320), (512,), (320,)))
+    assert near.shape == both.shape == (192, 256, 6) and afar.shape == (120, 160, 6)
+    enlarged = np.stack([resize(afar[..., c], (192, 256)) for c in range(6)], axis=-1)
+    assert np.abs(near - enlarged).max() > 0.05, "they differ"
+    assert np.allclose(both, (near + enlarged) / 2, atol=1e-6)
 
 
 def test_the_architecture_decides_not_a_layers_name():

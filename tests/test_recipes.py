@@ -146,7 +146,7 @@ def test_the_two_kinds_of_cameras_are_drawn_alike(real_folder):
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """A recipe of three phases on a tiny network."""
+    """A recipe of four phases on a tiny network."""
     shrink_encoder(monkeypatch)
     first = train_improved.Phase(
         filters=(4, 4, 4, 4), blocks=(0, 0, 0, 1), size=32, batch=2, precision="float32",
@@ -170,18 +170,18 @@ def test_the_recipe_from_end_to_end_and_once_more(
         patched.setattr(train_improved.tqdm, "write", interrupt)
         train_improved.run_recipe(tiny, **folders, encoder=encoder, runs=runs)
     train_improved.run_recipe(tiny, **folders, encoder=encoder, runs=runs)
-    names = ["improved-main", "improved", "improved-adversary"]
+    names = ["improved-main", "improved", "improved-adversary", "improved-control"]
     assert {p.name for p in runs.iterdir()} == {f"{name}-001" for name in names}
     settings = [json.loads((runs / f"{name}-001" / "settings.json").read_text()) for name in names]
-    assert [s["start"] for s in settings] == ["", "improved-main-001", "improved-001"]
-    for name, steps, losses in zip(names, (3, 2, 2), (5, 5, 7), strict=True):
+    assert [s["start"] for s in settings] == ["", "improved-main-001", *2 * ["improved-001"]]
+    for name, steps, losses in zip(names, (3, 2, 2, 2), (5, 5, 7, 5), strict=True):
         history = json.loads((runs / f"{name}-001" / "history.json").read_text())
         assert history[-1]["step"] == steps
         seen = {"l1", "ssim", "squared", "perceptual", "chroma", "adversarial", "discriminator"}
         assert len(seen & set(history[-1])) == losses
     files = [runs / f"{name}-001" / "generator.safetensors" for name in names]
     shipped = tmp_path / "sample" / "weights"
-    assert {p.name for p in shipped.iterdir()} == {"improved", "improved-adversary"}
+    assert {p.name for p in shipped.iterdir()} == {"improved"}
     assert (shipped / "improved" / files[1].name).read_bytes() == files[1].read_bytes()
     weights = [np.concatenate([w.numpy().ravel() for w in load_generator(f).weights])
                for f in files]
@@ -191,7 +191,7 @@ def test_the_recipe_from_end_to_end_and_once_more(
     before = [f.stat().st_mtime_ns for f in files]
     capsys.readouterr()
     train_improved.run_recipe(tiny, **folders, encoder=encoder, runs=runs)
-    assert capsys.readouterr().out.count("finished before") == 3
+    assert capsys.readouterr().out.count("finished before") == 4
     assert [f.stat().st_mtime_ns for f in files] == before
 
 

@@ -32,7 +32,7 @@ from helpers import env
 from helpers.data import load_pair, normalise
 from helpers.haze import add_haze, transmission
 from helpers.images import ImageError, load_image, to_uint8
-from helpers.inference import dehaze
+from helpers.inference import apply_maps, dehaze, haze_maps
 from helpers.losses import perceptual_loss
 from helpers.metrics import chroma_ratio, colour_difference, score, sharpness, to_lab
 from helpers.pairs import PairError, find_pairs, images_in
@@ -83,6 +83,11 @@ def measure(image, truth, seen=None):
         row["perceptual"] = float(perceptual_loss(seen, *(normalise(x)[None].astype("float32")
                                                           for x in (truth, image))))
     return row
+
+
+def seen_once(generator, size, hazy):
+    """An image in [0, 1] dehazed from one copy instead of two; its longer side is ``size``."""
+    return apply_maps(hazy, haze_maps(generator, hazy, (size,)))
 
 
 def grey_card(method):
@@ -139,9 +144,13 @@ def main(arguments=None):
         sets = all_sets(options.real, options.depth)
     except (ImageError, OSError, PairError, WeightsError) as error:
         sys.exit(str(error))
+    # In use a physics network looks at two copies (haze_maps); here at one of them alone.
+    once = {f"improved, {size} pixels only": partial(seen_once, methods["improved"].args[0], size)
+            for size in (512, 320)}
     methods, found = {"hazy input": lambda hazy: hazy, **methods}, {}
     for title, scenes in sets.items():
-        found[title] = {name: means(method, scenes, seen) for name, method in methods.items()}
+        found[title] = {name: means(method, scenes, seen)
+                        for name, method in (methods | once).items()}
         print(f"\n{title}: {len(scenes)} images\n\n{table(found[title])}", flush=True)
     cards = {name: grey_card(method) for name, method in methods.items()}
     print("\nGrey card, largest mean chroma: "
@@ -149,7 +158,9 @@ def main(arguments=None):
     if options.pictures:
         save_pictures(methods, options.pictures)
     if options.json:
+        looks = {title: {name: rows.pop(name) for name in once} for title, rows in found.items()}
         result = {"images": {title: len(scenes) for title, scenes in sets.items()}, "sets": found,
+                  "seen once": looks,
                   "grey card": {name: round(value, 2) for name, value in cards.items()},
                   "weights": {name: hashlib.sha256(Path(path).read_bytes()).hexdigest()
                               for name, path in files.items()}}

@@ -10,10 +10,10 @@ photographs with depth (see depth_scenes.py), over which haze is made. --encoder
 encoder (see check_encoder.py). sample_data/weights/README.md says which ones. Without all of them,
 the training scenes of sample_data must do, and the result stays in build/: it is not what ships.
 
-The phases are runs of their own, each from the weights of the one before: the main one; one at a
-low rate, mostly on real pairs; and, if asked for, one against an adversary. A finished one is not
-trained again, an interrupted one goes on where it stopped; their folders are in
-build/runs/weights/. About 75 minutes on two cores with bfloat16, without an adversary.
+The phases are runs of their own: the main one; from its weights one at a low rate, mostly on real
+pairs, which ships; and from there, if asked for, one against an adversary and the same without it.
+A finished one is not trained again, an interrupted one goes on where it stopped; their folders are
+in build/runs/weights/. About 75 minutes on two cores with bfloat16, without the last two.
 """
 
 import argparse
@@ -114,24 +114,25 @@ class Phase:
 
 
 def phases(main, steps, late, adversary):
-    """The phases of a training: "improved" and "improved-adversary" are what may ship.
+    """The phases of a training; "improved" is what ships.
 
-    ``main`` is the first :class:`Phase`; the others, of ``late`` and ``adversary`` steps, are left
-    out at 0. They keep the real pairs' exposure: the camera's answer to haze is worth learning in
-    the end.
+    ``main`` is the first :class:`Phase`. The second, of ``late`` steps, keeps the real pairs'
+    exposure: the camera's answer to haze is worth learning in the end. From there two more, if
+    ``adversary`` steps are asked for: one against an adversary and one, its control, that differs
+    from it in nothing else. Phases of 0 steps are left out.
     """
     main = replace(main, steps=steps, warm_up=min(main.warm_up, steps // 10))
-    settled = replace(main, name="improved", steps=late, real=0.68, own=0.18, cards=0.03,
-                      exposure=False, ssim=0.8, squared=2.0,
-                      learning_rate=1e-4, warm_up=min(100, late // 10), last_rate=0.3,
-                      seed=main.seed + 1)
-    fooling = replace(settled, name="improved-adversary", steps=adversary, real=0.9, own=0.0,
+    settled = replace(main, name="improved", start=main.name, steps=late, real=0.68, own=0.18,
+                      cards=0.03, exposure=False, ssim=0.8, squared=2.0, learning_rate=1e-4,
+                      warm_up=min(100, late // 10), last_rate=0.3, seed=main.seed + 1)
+    fooling = replace(settled, name="improved-adversary", start="improved", steps=adversary,
                       adversarial=True, warm_up=min(100, adversary // 10), last_rate=1.0,
-                      decay=0.99, discriminator_rate=4e-4, ssim=0.4, squared=0.0, fooling=0.1,
-                      enters=min(main.enters, adversary // 4), seed=main.seed + 2)
+                      decay=0.99, ssim=0.4, squared=0.0, enters=min(main.enters, adversary // 3),
+                      seed=main.seed + 2)
+    control = replace(fooling, name="improved-control", adversarial=False)
     if not late:
         main = replace(main, name="improved")
-    return [main, *([settled] if late else []), *([fooling] if adversary else [])]
+    return [main, *([settled] if late else []), *([fooling, control] if adversary else [])]
 
 
 def shrunk(image, longest=800):
@@ -377,18 +378,19 @@ def run_recipe(recipe, real=None, clear=None, depth=None, encoder=None, runs=RUN
     data = load_data(pairs, clear, depth)
     watched = held or find_pairs(env.SAMPLE_DATA / "validation")[::4]
     scenes = [(pair.hazy.stem, *load_half(pair)) for pair in watched]
-    file = None
+    files = {"": None}  # {phase: its generator's}
     for phase in recipe:
-        phase = replace(phase, start=file.parent.name if file else "")
+        start = files[phase.start]
+        phase = replace(phase, start=start.parent.name if start else "")
         made = sources(phase, data)
         counts = ", ".join(f"{len(images)} ({weight:.0%})" for weight, images, _ in made)
         print(f"{phase.name}: {phase.steps} steps; pairs and scenes, and their shares: {counts}")
         blend = Blend(made, phase.size, phase.seed)
-        file = run_phase(phase, blend, file, encoder, scenes, runs)
+        file = files[phase.name] = run_phase(phase, blend, start, encoder, scenes, runs)
         generator = load_generator(file)
         values = [psnr(dehaze(generator, hazy), truth) for _, hazy, truth in scenes]
         print(f"{file.parent}: {np.mean(values):.2f} dB on the validation pairs", flush=True)
-        if phase.name == Phase.name:
+        if phase.name != "improved":
             continue
         if not (real and clear and depth and encoder):
             print("Not copied to sample_data: that takes --real, --clear, --depth and --encoder.")
