@@ -63,7 +63,9 @@ def _look(generator, image, longest):
     whole = np.array(image.shape[:2])
     shape = np.maximum(2 * np.round(whole * longest / max(whole) / 2).astype(int), 2)
     if any(shape != whole):
-        image = np.stack([resize(image[..., c], tuple(shape)) for c in range(3)], axis=-1)
+        with ThreadPoolExecutor() as threads:
+            channels = threads.map(lambda c: resize(image[..., c], tuple(shape)), range(3))
+            image = np.stack(list(channels), axis=-1)
     missing = -shape % size_multiple(generator)
     before = missing // 4 * 2  # even, since the maps have half the size
     extra = np.stack([before, missing - before], axis=-1)

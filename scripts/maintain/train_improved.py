@@ -1,7 +1,7 @@
 """Train the improved generator of notebook 08 (make weights does it after the four others).
 
     python scripts/maintain/train_improved.py --real real_pairs --clear clear_photos \\
-        --depth depth_scenes --encoder efficientnet_lite0.safetensors [--adversary 500]
+        --depth depth_scenes --encoder efficientnet_lite0.safetensors [--adversary 900]
 
 --real is a folder of real hazy photographs and their clear partners: hazy/ and clear/ with the
 same names, and scene_groups.json, whose list "validation" names the pairs that are never trained
@@ -126,8 +126,8 @@ def phases(main, steps, late, adversary):
                       cards=0.03, exposure=False, ssim=0.8, squared=2.0, learning_rate=1e-4,
                       warm_up=min(100, late // 10), last_rate=0.3, seed=main.seed + 1)
     fooling = replace(settled, name="improved-adversary", start="improved", steps=adversary,
-                      adversarial=True, warm_up=min(100, adversary // 10), last_rate=1.0,
-                      decay=0.99, ssim=0.4, squared=0.0, enters=min(main.enters, adversary // 3),
+                      adversarial=True, warm_up=min(100, adversary // 9), last_rate=1.0,
+                      decay=0.99, ssim=0.4, squared=0.0, fooling=0.2, enters=adversary // 3,
                       seed=main.seed + 2)
     control = replace(fooling, name="improved-control", adversarial=False)
     if not late:
@@ -319,6 +319,16 @@ def features(encoder, levels, precision="float32"):
     return network
 
 
+def judged_together(discriminator, hazy, clear, fake):
+    """(logits of the clear images, logits of the fakes), which the discriminator sees in one batch.
+
+    In batches of their own the norms would take out what tells the two apart as a whole: that all
+    fakes have less colour, say. Notebook 08.
+    """
+    images = tf.concat([clear, tf.cast(fake, clear.dtype)], axis=0)
+    return tf.split(discriminator([tf.concat([hazy, hazy], axis=0), images], training=True), 2)
+
+
 def make_step(phase, seen=None):
     """A train step for :func:`helpers.training.fit`; ``seen`` gives features of an image."""
 
@@ -329,7 +339,7 @@ def make_step(phase, seen=None):
             fake = generator(hazy, training=True)
         if adversary:
             with tf.GradientTape() as d_tape:
-                logits = [adversary[0]([hazy, x], training=True) for x in (clear, fake)]
+                logits = judged_together(adversary[0], hazy, clear, fake)
                 losses["discriminator"] = discriminator_loss(*logits)
             update(adversary[0], optimizers[1], d_tape, losses["discriminator"])
         with g_tape:
@@ -342,7 +352,8 @@ def make_step(phase, seen=None):
             if phase.chroma:
                 losses["chroma"] = chroma_loss(clear, fake)
             if adversary:
-                losses["adversarial"] = adversarial_loss(adversary[0]([hazy, fake], training=True))
+                _, fooled = judged_together(adversary[0], hazy, clear, fake)
+                losses["adversarial"] = adversarial_loss(fooled)
             heard = tf.cast(optimizers[0].iterations >= phase.enters, tf.float32)
             weights = {"l1": phase.l1, "ssim": phase.ssim, "squared": phase.squared,
                        "perceptual": phase.perceptual, "chroma": phase.chroma,
