@@ -16,8 +16,8 @@ def dehaze(generator, image, strength=1.0):
     """Run a generator on one RGB image in [0, 1] of any size; returns the same shape and range.
 
     ``strength`` goes from 0 (the image itself) over 1 (what the network proposes) to a little
-    beyond. A generator whose ``architecture`` names a physics network sees the whole image, made
-    smaller, and its maps are applied to all pixels; any other goes over the image in
+    beyond. A generator whose ``architecture`` names a physics network sees the whole image, at
+    two sizes, and its maps are applied to all pixels; any other goes over the image in
     tiles. Raises ValueError as :func:`helpers.haze.check_image`. Notebooks 07 and 08.
     """
     image = check_image(image)
@@ -46,9 +46,10 @@ def haze_maps(generator, image, sizes=(512, 320)):
     """K and B that a physics network sees in an RGB image in [0, 1]: float32 (h, w, 6).
 
     The network looks at copies of these ``sizes``, the length in pixels of their longer side: the
-    larger shows it more detail, the smaller more of the whole at once. The mean of both is nearer
-    to the truth than either, as notebook 08 measures. h and w are half of the first copy's. Raises
-    ValueError as :func:`helpers.haze.check_image`. Notebook 08.
+    larger has finer detail, the smaller shows more of the whole at once; a smaller image is
+    enlarged. The mean of both is mostly nearer to the truth than either, as notebook 08 measures.
+    h and w are half of the first copy's. Raises ValueError as :func:`helpers.haze.check_image`.
+    Notebook 08.
     """
     image = check_image(image)
     first, *others = (_look(generator, image, longest) for longest in sizes)

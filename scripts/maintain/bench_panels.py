@@ -20,8 +20,7 @@ from lab_browser import label_of, panels_of, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 AIM, AIM_OF_NETWORK = 150, 400  # ms
-NETWORK = {("density-panel", "β"), ("density-panel", "airlight"),
-           ("strength-panel", "strength")}  # these run the network
+NETWORK = {("density-panel", "β"), ("density-panel", "airlight")}  # these run the network
 
 # In the page: when a key went down, and when the picture that followed it was there.
 WATCH = """image => {

@@ -3,15 +3,16 @@
     python scripts/maintain/colours.py NAME=generator.safetensors ...    the shipped one comes first
         --real real_pairs          the real pairs kept for validation, at half size
         --depth depth_scenes       haze made over the scenes that are held back
-        --encoder FILE             a distance on features of the pretrained encoder that no loss has
+        --encoder FILE             a distance on features of the pretrained encoder
         --json FILE                write the means, and what they were measured on
         --pictures FOLDER          what each network makes of the sample photographs in haze
 
 Prints Markdown tables, one for each set: PSNR, SSIM, sharpness over the truth's, mean chroma over
-the truth's (0: grey), the mean CIEDE2000 to the truth (1 can just be seen). The sets: the sample
-test scenes, the kinds of real pairs, indoor haze and thin and dense outdoor haze made over the held
-depth scenes, and clear photographs that should come back as they are. Last the grey card: the
-largest mean chroma that a network gives to an even grey, which has none.
+the truth's (0: grey), the mean CIEDE2000 to the truth (1 can just be seen), the distance on
+features. The last rows are of the shipped network when it looks at one copy of an image only. The
+sets: the sample test scenes, the kinds of real pairs, indoor haze and thin and dense outdoor haze
+made over the held depth scenes, and clear photographs that should come back as they are. Last the
+grey card: the largest mean chroma that a network gives to an even grey, which has none.
 """
 
 import argparse

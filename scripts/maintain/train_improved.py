@@ -75,7 +75,7 @@ class Phase:
     haze as it is in sample_data, ``cards`` that of grey cards, which are to stay as they are.
     ``ssim``, ``squared``, ``perceptual`` and ``chroma`` are the weights of the losses beside L1.
     ``adversarial`` adds a PatchGAN of width ``discriminator_width``, which the generator hears with
-    the weight ``fooling`` from step ``enters`` on.
+    the weight ``fooling`` after the first ``enters`` steps.
     """
 
     name: str = "improved-main"
