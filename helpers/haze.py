@@ -4,6 +4,8 @@ Images are float32 RGB in [0, 1], shape (height, width, 3). Depth and transmissi
 (height, width). Taught in notebook 01.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from PIL import Image
 
@@ -118,10 +120,15 @@ def guided_lines(guide, image, radius, eps):
 
 
 def resize(image, shape, box=None):
-    """Bilinear resize of an array (height, width) to ``shape`` (height, width), float32.
+    """Bilinear resize of an array (height, width[, channels]) to ``shape``, (height, width).
 
-    ``box`` is the part to take, (left, top, right, bottom) in pixels, fractions allowed.
+    Returns float32, with the same channels. ``box`` is the part to take, (left,
+    top, right, bottom) in pixels, fractions allowed.
     """
+    if np.ndim(image) == 3:
+        with ThreadPoolExecutor() as threads:  # Pillow lets the other cores work
+            channels = threads.map(lambda c: resize(c, shape, box), np.moveaxis(image, -1, 0))
+            return np.stack(list(channels), axis=-1)
     picture = Image.fromarray(np.asarray(image, "float32"))
     return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR, box=box))
 

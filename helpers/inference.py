@@ -17,8 +17,8 @@ def dehaze(generator, image, strength=1.0):
 
     ``strength`` goes from 0 (the image itself) over 1 (what the network proposes) to a little
     beyond. A generator whose ``architecture`` names a physics network sees the whole image, at
-    two sizes, and its maps are applied to all pixels; any other goes over the image in
-    tiles. Raises ValueError as :func:`helpers.haze.check_image`. Notebooks 07 and 08.
+    two sizes, and its maps are applied to all pixels; any other goes over the image in tiles.
+    Raises ValueError as :func:`helpers.haze.check_image`. Notebooks 07 and 08.
     """
     image = check_image(image)
     if strength == 0:
@@ -53,10 +53,7 @@ def haze_maps(generator, image, sizes=(512, 320)):
     """
     image = check_image(image)
     first, *others = (_look(generator, image, longest) for longest in sizes)
-    for maps in others:
-        for c in range(6):
-            first[..., c] += resize(maps[..., c], first.shape[:2])
-    return first / len(sizes)
+    return sum((resize(maps, first.shape[:2]) for maps in others), first) / len(sizes)
 
 
 def _look(generator, image, longest):
@@ -64,9 +61,7 @@ def _look(generator, image, longest):
     whole = np.array(image.shape[:2])
     shape = np.maximum(2 * np.round(whole * longest / max(whole) / 2).astype(int), 2)
     if any(shape != whole):
-        with ThreadPoolExecutor() as threads:
-            channels = threads.map(lambda c: resize(image[..., c], tuple(shape)), range(3))
-            image = np.stack(list(channels), axis=-1)
+        image = resize(image, tuple(shape))
     missing = -shape % size_multiple(generator)
     before = missing // 4 * 2  # even, since the maps have half the size
     extra = np.stack([before, missing - before], axis=-1)

@@ -337,7 +337,7 @@ def shrunk(*images):
     if scale >= 1:
         return images
     shape = tuple(max(1, round(side * scale)) for side in shape)
-    return [np.stack([resize(x[..., c], shape) for c in range(3)], axis=-1) for x in images]
+    return [resize(x, shape) for x in images]
 
 
 def evaluate(run, scenes, dehaze, judged=True):

@@ -114,6 +114,9 @@ def test_resize_by_hand(rng):
     row = rng.random(6)
     middle = np.dot(row, np.array([0, 1, 3, 3, 1, 0]) / 8)  # a triangle, two target pixels wide
     assert haze.resize(row[None], (1, 3))[0, 1] == pytest.approx(middle, abs=1e-6)
+    image = rng.random((6, 8, 3))
+    for c, channel in enumerate(np.moveaxis(haze.resize(image, (4, 10)), -1, 0)):
+        assert np.array_equal(channel, haze.resize(image[..., c], (4, 10)))
 
 
 def test_resize_of_a_box_is_a_part_of_the_whole(rng):

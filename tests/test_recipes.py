@@ -102,6 +102,18 @@ def test_the_tables_of_results_are_the_committed_scores():
         assert f"| {name} | {' | '.join(cells)} |" in text
 
 
+def test_the_table_of_what_must_not_break_is_the_committed_scores():
+    board = json.loads((RESULTS / "scoreboard.json").read_text())
+    text = (env.ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for name, skies in board["sky"].items():
+        back = list(board["clear_back"].get(name, {}).values())
+        cells = [f"{np.mean(back):.1f} dB, {min(back):.1f} dB" if back else "–"]
+        for part in ("real", "test"):
+            found = list(skies[part].values())
+            cells.append(f"{np.mean(found):+.0f} %, {min(found):+.0f} %")
+        assert f"| {name} | {' | '.join(cells)} |" in text
+
+
 def test_the_table_of_colours_is_the_committed_numbers_of_the_shipped_weights():
     found = json.loads((RESULTS / "colours.json").read_text())
     file = env.SAMPLE_DATA / "weights" / "improved" / "generator.safetensors"

@@ -140,15 +140,16 @@ def main(arguments=None):
     files = {"improved": env.SAMPLE_DATA / "weights" / "improved/generator.safetensors"}
     files |= dict(text.split("=", 1) for text in options.weights)
     try:
-        methods = {name: partial(dehaze, load_generator(path)) for name, path in files.items()}
+        generators = {name: load_generator(path) for name, path in files.items()}
         seen = features(options.encoder, (0, 4)) if options.encoder else None
         sets = all_sets(options.real, options.depth)
     except (ImageError, OSError, PairError, WeightsError) as error:
         sys.exit(str(error))
     # In use a physics network looks at two copies (haze_maps); here at one of them alone.
-    once = {f"improved, {size} pixels only": partial(seen_once, methods["improved"].args[0], size)
+    once = {f"improved, {size} pixels only": partial(seen_once, generators["improved"], size)
             for size in (512, 320)}
-    methods, found = {"hazy input": lambda hazy: hazy, **methods}, {}
+    methods, found = {"hazy input": lambda hazy: hazy}, {}
+    methods |= {name: partial(dehaze, generator) for name, generator in generators.items()}
     for title, scenes in sets.items():
         found[title] = {name: means(method, scenes, seen)
                         for name, method in (methods | once).items()}

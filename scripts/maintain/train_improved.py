@@ -126,7 +126,7 @@ def phases(main, steps, late, adversary):
                       cards=0.03, exposure=False, ssim=0.8, squared=2.0, learning_rate=1e-4,
                       warm_up=min(100, late // 10), last_rate=0.3, seed=main.seed + 1)
     fooling = replace(settled, name="improved-adversary", start="improved", steps=adversary,
-                      adversarial=True, warm_up=min(100, adversary // 9), last_rate=1.0,
+                      adversarial=True, warm_up=min(100, adversary // 3), last_rate=1.0,
                       decay=0.99, ssim=0.4, squared=0.0, fooling=0.2, enters=adversary // 3,
                       seed=main.seed + 2)
     control = replace(fooling, name="improved-control", adversarial=False)
