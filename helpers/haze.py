@@ -138,8 +138,8 @@ def guided_upsample(guide, image, radius, eps):
 
     Both are float (height, width), ``image`` the smaller one. The linear functions of
     :func:`guided_filter` are found at the small size, where ``radius`` counts, and applied to the
-    full guide: hardly more work than the enlargement. He and Sun 2015, "Fast Guided Filter";
-    notebook 08.
+    full guide: hardly more work than the enlargement. He and Sun 2015, "Fast Guided Filter"; the
+    filter itself: notebook 01.
     """
     a, b = guided_lines(resize(guide, image.shape), image, radius, eps)
     return resize(a, guide.shape) * guide + resize(b, guide.shape)

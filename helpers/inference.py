@@ -47,7 +47,7 @@ def haze_maps(generator, image, sizes=(512, 320)):
 
     The network looks at copies of these ``sizes``, the length in pixels of their longer side: the
     larger has finer detail, the smaller shows more of the whole at once; a smaller image is
-    enlarged. The mean of both is mostly nearer to the truth than either, as notebook 08 measures.
+    enlarged. The mean of both is mostly nearer to the truth than either (docs/results.md).
     h and w are half of the first copy's. Raises ValueError as :func:`helpers.haze.check_image`.
     Notebook 08.
     """

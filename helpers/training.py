@@ -267,7 +267,7 @@ def update_average(average, generator, decay, step):
 
     It remembers about 1 / (1 - ``decay``) steps, fewer at the start: ``step`` counts them. Its
     validation scores usually jump less than those of the last step's weights. Polyak and Juditsky
-    1992; Yazıcı et al. 2019 for GANs; notebook 08.
+    1992; Yazıcı et al. 2019 for GANs; notebook 05.
     """
     step = tf.cast(step, tf.float32)
     decay = tf.minimum(decay, (1 + step) / (10 + step))

@@ -51,7 +51,6 @@ MANIFEST = {  # function: (notebook, module of helpers)
     "physics_efficientnet": ("08", "models"),
     "ssim_loss": ("08", "losses"),
     "restrengthen": ("08", "synthesis"),
-    "update_average": ("08", "training"),
     "distribute_batches": ("09", "training"),
     "serving_model": ("09", "export"),
     "call_saved_model": ("09", "export"),
