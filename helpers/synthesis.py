@@ -43,7 +43,7 @@ class Ranges:
 def smooth_noise(shape, rng, octaves=4):
     """Multi-octave noise: float32 ``shape`` with mean 0 and standard deviation 1, in soft clouds.
 
-    Each octave has half the size and half the strength of the one before. Perlin 1985; notebook 08.
+    Each octave has half the size and half the strength of the one before. Perlin 1985.
     """
     total = np.zeros(shape, "float32")
     for octave in range(octaves):
@@ -56,7 +56,7 @@ def find_sky(clear):
     """Guess the sky of a clear photograph: mask (height, width), True for sky.
 
     Bright, blue or grey, smooth, and with nothing but sky above it. White walls at the upper edge
-    deceive it, and the rims of clouds cut it into columns. Notebook 08.
+    deceive it, and the rims of clouds cut it into columns.
     """
     small = clear[::4, ::4]
     red, green, blue = np.moveaxis(small, -1, 0)

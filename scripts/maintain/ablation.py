@@ -111,7 +111,7 @@ ROWS = [
     Row("half of it real pairs, some with less haze", **mixed),
     Row("averaged weights, warm-up and cosine rate", **averaged),
     Row("residual blocks, six levels, whole image", **averaged | {"residual": True}, seeds=3),
-    Row("EfficientNet-Lite0 as its way down, untrained", **lite, encoder="untrained"),
+    Row("EfficientNet-Lite0 as encoder, untrained", **lite, encoder="untrained"),
     Row("the same, with weights that have seen ImageNet", **lite, encoder="pretrained"),
 ]
 
