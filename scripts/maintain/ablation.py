@@ -112,7 +112,7 @@ ROWS = [
     Row("averaged weights, warm-up and cosine rate", **averaged),
     Row("residual blocks, six levels, whole image", **averaged | {"residual": True}, seeds=3),
     Row("EfficientNet-Lite0 as encoder, untrained", **lite, encoder="untrained"),
-    Row("the same, with weights that have seen ImageNet", **lite, encoder="pretrained"),
+    Row("EfficientNet-Lite0 as encoder, from ImageNet", **lite, encoder="pretrained"),
 ]
 
 
