@@ -122,8 +122,8 @@ def guided_lines(guide, image, radius, eps):
 def resize(image, shape, box=None):
     """Bilinear resize of an array (height, width[, channels]) to ``shape``, (height, width).
 
-    Returns float32, with the same channels. ``box`` is the part to take, (left,
-    top, right, bottom) in pixels, fractions allowed.
+    Returns float32, with the same channels. ``box`` is the part to take, (left, top, right,
+    bottom) in pixels, fractions allowed.
     """
     if np.ndim(image) == 3:
         with ThreadPoolExecutor() as threads:  # Pillow lets the other cores work

@@ -114,7 +114,7 @@ def test_the_table_of_what_must_not_break_is_the_committed_scores():
         assert f"| {name} | {' | '.join(cells)} |" in text
 
 
-def test_the_table_of_colours_is_the_committed_numbers_of_the_shipped_weights():
+def test_the_tables_of_colours_and_looks_are_the_committed_numbers_of_the_shipped_weights():
     found = json.loads((RESULTS / "colours.json").read_text())
     file = env.SAMPLE_DATA / "weights" / "improved" / "generator.safetensors"
     assert found["weights"]["improved"] == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -122,6 +122,10 @@ def test_the_table_of_colours_is_the_committed_numbers_of_the_shipped_weights():
     for title, rows in found["sets"].items():
         cells = [f"{row['difference']:.2f}, {row['chroma']:.2f}" for row in rows.values()]
         assert f"| {title}, {found['images'][title]} | {' | '.join(cells)} |" in text
+    for title, rows in found["seen once"].items():
+        looks = [*rows.values(), found["sets"][title]["improved"]]
+        cells = " | ".join(f"{row['psnr']:.2f} dB, {row['ssim']:.3f}" for row in looks)
+        assert f"| {title}, {found['images'][title]} | {cells} |" in text
 
 
 def test_a_mistyped_folder_is_named_in_one_sentence(tmp_path, monkeypatch, real_folder):
