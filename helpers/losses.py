@@ -69,17 +69,3 @@ def perceptual_loss(features, clear, fake, eps=1e-3):
     far = [ops.mean(ops.sum((a - b) ** 2, axis=-1))
            for a, b in zip(directions(clear), directions(fake), strict=True)]
     return sum(far) / len(far)
-
-
-def chroma_loss(clear, fake, eps=1e-4):
-    """Mean absolute difference of how colourful two batches in [-1, 1] are, whatever the hue.
-
-    Where several colours are possible their mean is grey, which pleases L1 and the squared error;
-    this one asks for as much colour as the truth has. Colour is the length of (R - G, (R + G) / 2
-    - B) in squares of 8×8 pixels; the axes after Hasler and Suesstrunk 2003. Notebook 08.
-    """
-    def chroma(image):
-        red, green, blue = ops.split(ops.average_pool(image, 8), 3, axis=-1)
-        return ops.sqrt((red - green) ** 2 + ((red + green) / 2 - blue) ** 2 + eps)
-
-    return ops.mean(ops.abs(chroma(clear) - chroma(fake)))

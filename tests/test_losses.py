@@ -9,7 +9,6 @@ from scipy import ndimage
 
 from helpers.losses import (
     adversarial_loss,
-    chroma_loss,
     discriminator_loss,
     l1_loss,
     perceptual_loss,
@@ -97,17 +96,3 @@ def test_perceptual_loss_by_hand():
     assert float(perceptual_loss(features, one, -one)) == pytest.approx(4, abs=1e-3)
     half = np.concatenate([one[:, :1], other[:, :1]], axis=1)  # the first map half, the second not
     assert float(perceptual_loss(features, one, half)) == pytest.approx(0.5, abs=1e-3)
-
-
-def test_chroma_loss_asks_for_colour_of_whatever_hue():
-    def even(*rgb):
-        return np.broadcast_to(np.float32(rgb), (1, 16, 16, 3))
-
-    red, green, grey = even(0.5, -0.5, -0.5), even(-0.5, 0.5, -0.5), even(0, 0, 0)
-    assert float(chroma_loss(red, green)) == pytest.approx(0, abs=1e-5)
-    assert float(chroma_loss(red, grey)) == pytest.approx(math.hypot(1, 0.5), abs=0.02)
-    fake = tf.constant(grey)
-    with tf.GradientTape() as tape:
-        tape.watch(fake)
-        loss = chroma_loss(red, fake)
-    assert np.isfinite(tape.gradient(loss, fake)).all(), "grey is no trap"

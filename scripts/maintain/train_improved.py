@@ -11,9 +11,10 @@ encoder (see check_encoder.py). sample_data/weights/README.md says which ones. W
 the training scenes of sample_data must do, and the result stays in build/: it is not what ships.
 
 The phases are runs of their own: the main one; from its weights one at a low rate, mostly on real
-pairs, which ships; and from there, if asked for, one against an adversary and the same without it.
-A finished one is not trained again, an interrupted one goes on where it stopped; their folders are
-in build/runs/weights/. About 75 minutes on two cores with bfloat16, without the last two.
+pairs and with a perceptual loss, which ships; and from there, if asked for, one against an
+adversary and the same without it, both without the perceptual loss. A finished one is not trained
+again, an interrupted one goes on where it stopped; their folders are in build/runs/weights/. About
+90 minutes on two cores with bfloat16, without the last two.
 """
 
 import argparse
@@ -37,7 +38,6 @@ from helpers.images import SUFFIXES, ImageError, load_depth, open_image, to_uint
 from helpers.inference import dehaze
 from helpers.losses import (
     adversarial_loss,
-    chroma_loss,
     discriminator_loss,
     l1_loss,
     perceptual_loss,
@@ -73,9 +73,9 @@ class Phase:
     encoder is ``encoder_rate`` times as high; 0 leaves the encoder as it is. ``real`` is the share
     of real pairs, half of each kind of camera; ``exposure`` varies theirs. ``own`` is the share of
     haze as it is in sample_data, ``cards`` that of grey cards, which are to stay as they are.
-    ``ssim``, ``squared``, ``perceptual`` and ``chroma`` are the weights of the losses beside L1.
-    ``adversarial`` adds a PatchGAN of width ``discriminator_width``, which the generator hears with
-    the weight ``fooling`` after the first ``enters`` steps.
+    ``ssim``, ``squared`` and ``perceptual`` are the weights of the losses beside L1; the last needs
+    the pretrained encoder. ``adversarial`` adds a PatchGAN of width ``discriminator_width``, which
+    the generator hears with the weight ``fooling`` after the first ``enters`` steps.
     """
 
     name: str = "improved-main"
@@ -92,7 +92,6 @@ class Phase:
     ssim: float = 0.4
     squared: float = 1.0
     perceptual: float = 0.0
-    chroma: float = 0.0
     adversarial: bool = False
     fooling: float = 0.05
     enters: int = 200
@@ -119,16 +118,16 @@ def phases(main, steps, late, adversary):
     ``main`` is the first :class:`Phase`. The second, of ``late`` steps, keeps the real pairs'
     exposure: the camera's answer to haze is worth learning in the end. From there two more, if
     ``adversary`` steps are asked for: one against an adversary and one, its control, that differs
-    from it in nothing else. Phases of 0 steps are left out.
+    from it in nothing else; neither has the perceptual loss. Phases of 0 steps are left out.
     """
     main = replace(main, steps=steps, warm_up=min(main.warm_up, steps // 10))
-    settled = replace(main, name="improved", start=main.name, steps=late, real=0.68, own=0.18,
-                      cards=0.03, exposure=False, ssim=0.8, squared=2.0, learning_rate=1e-4,
-                      warm_up=min(100, late // 10), last_rate=0.3, seed=main.seed + 1)
+    settled = replace(main, name="improved", start=main.name, steps=late, real=0.67, own=0.17,
+                      cards=0.03, exposure=False, ssim=0.8, perceptual=0.3, learning_rate=1e-4,
+                      warm_up=min(100, late // 10), last_rate=0.1, seed=main.seed + 1)
     fooling = replace(settled, name="improved-adversary", start="improved", steps=adversary,
                       adversarial=True, warm_up=min(100, adversary // 3), last_rate=1.0,
-                      decay=0.99, ssim=0.4, squared=0.0, fooling=0.2, enters=adversary // 3,
-                      seed=main.seed + 2)
+                      decay=0.99, ssim=0.4, squared=0.0, perceptual=0.0, fooling=0.2,
+                      enters=adversary // 3, seed=main.seed + 2)
     control = replace(fooling, name="improved-control", adversarial=False)
     if not late:
         main = replace(main, name="improved")
@@ -349,15 +348,12 @@ def make_step(phase, seen=None):
                        "squared": tf.reduce_mean((clear - fake) ** 2)}
             if seen:
                 losses["perceptual"] = perceptual_loss(seen, clear, fake)
-            if phase.chroma:
-                losses["chroma"] = chroma_loss(clear, fake)
             if adversary:
                 _, fooled = judged_together(adversary[0], hazy, clear, fake)
                 losses["adversarial"] = adversarial_loss(fooled)
             heard = tf.cast(optimizers[0].iterations >= phase.enters, tf.float32)
             weights = {"l1": phase.l1, "ssim": phase.ssim, "squared": phase.squared,
-                       "perceptual": phase.perceptual, "chroma": phase.chroma,
-                       "adversarial": phase.fooling * heard}
+                       "perceptual": phase.perceptual, "adversarial": phase.fooling * heard}
             total = sum(weights[name] * losses[name] for name in weights if name in losses)
         update(generator, optimizers[0], g_tape, total)
         return losses, logits
@@ -419,18 +415,15 @@ def main():
     parser.add_argument("--depth", type=Path, help="folder of clear photographs with depth")
     parser.add_argument("--encoder", type=Path, help="the pretrained encoder's safetensors file")
     parser.add_argument("--steps", type=int, default=Phase.steps, help="of the main phase")
-    parser.add_argument("--late", type=int, default=1200, help="steps of the second phase")
+    parser.add_argument("--late", type=int, default=1800, help="steps of the second phase")
     parser.add_argument("--adversary", type=int, default=0, help="steps against an adversary")
-    parser.add_argument("--perceptual", type=float, default=0.0, help="weight of that loss")
-    parser.add_argument("--chroma", type=float, default=0.0, help="weight of that loss")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the phases' runs")
     options = parser.parse_args()
     if options.steps < 1 or min(options.late, options.adversary) < 0:
         parser.error("--steps: at least 1; --late and --adversary: at least 0.")
-    if options.perceptual and not options.encoder:
-        parser.error("--perceptual: needs the features of --encoder.")
-    first = Phase(perceptual=options.perceptual, chroma=options.chroma)
-    recipe = phases(first, options.steps, options.late, options.adversary)
+    recipe = phases(Phase(), options.steps, options.late, options.adversary)
+    if not options.encoder:
+        recipe = [replace(phase, perceptual=0.0) for phase in recipe]  # its features are missing
     try:
         if options.encoder:
             options.encoder.open().close()  # for its error, before the data is read
