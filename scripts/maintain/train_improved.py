@@ -121,7 +121,7 @@ def phases(main, steps, late, adversary):
     from it in nothing else; neither has the perceptual loss. Phases of 0 steps are left out.
     """
     main = replace(main, steps=steps, warm_up=min(main.warm_up, steps // 10))
-    settled = replace(main, name="improved", start=main.name, steps=late, real=0.67, own=0.17,
+    settled = replace(main, name="improved", start=main.name, steps=late, real=0.67, own=0.16,
                       cards=0.03, exposure=False, ssim=0.8, perceptual=0.3, learning_rate=1e-4,
                       warm_up=min(100, late // 10), last_rate=0.1, seed=main.seed + 1)
     fooling = replace(settled, name="improved-adversary", start="improved", steps=adversary,
