@@ -11,6 +11,8 @@ from helpers.haze import check_image, guided_lines, resize
 from helpers.images import central, encode, mean_colour, open_image, to_rgb
 from helpers.models import compiled, sees_whole_images, size_multiple
 
+LOOKS = 576, 288  # pixels of the longer side, as a physics network sees a photograph
+
 
 def dehaze(generator, image, strength=1.0):
     """Run a generator on one RGB image in [0, 1] of any size; returns the same shape and range.
@@ -42,7 +44,7 @@ def dehaze_file(generator, source, suffix, strength=1.0, name=None):
     return encode(dehaze(generator, to_rgb(original), strength), original, suffix)
 
 
-def haze_maps(generator, image, sizes=(512, 320)):
+def haze_maps(generator, image, sizes=LOOKS):
     """K and B that a physics network sees in an RGB image in [0, 1]: float32 (h, w, 6).
 
     The network looks at copies of these ``sizes``, the length in pixels of their longer side: the
@@ -85,7 +87,7 @@ def apply_maps(image, maps, strength=1.0, **options):
     return out
 
 
-def map_changes(image, maps, radius=4, eps=3e-5, rows=128):
+def map_changes(image, maps, radius=2, eps=1e-5, rows=128):
     """Yield (slice of rows, K·I - B of these rows): what full strength adds to an RGB image.
 
     K and B are enlarged along the edges of the image (see :func:`helpers.haze.guided_upsample`),

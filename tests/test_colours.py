@@ -9,6 +9,7 @@ from PIL import Image
 from pretrained import shrink_encoder, write_encoder
 
 from helpers import env, models
+from helpers.inference import LOOKS
 from helpers.weights import save_generator
 
 
@@ -44,7 +45,7 @@ def test_colours_of_all_sets(sample, tmp_path, monkeypatch, capsys):
         assert list(rows) == ["hazy input", "improved", "once more"]
         assert rows["once more"] == rows["improved"]
         assert list(rows["hazy input"]) == list(colours.COLUMNS)
-        once = [f"improved, {size} pixels only" for size in (512, 320)]
+        once = [f"improved, {size} pixels only" for size in LOOKS]
         assert list(found["seen once"][title]) == once and all(name in printed for name in once)
     hazy = found["sets"]["sample test scenes"]["hazy input"]
     assert 0.2 < hazy["chroma"] < 0.6 and hazy["difference"] > 5 and hazy["perceptual"] > 0

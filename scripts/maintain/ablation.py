@@ -228,7 +228,8 @@ def restore(row, generator, hazy):
     """What a row makes of an image: the last networks see it whole, and look once."""
     if not (row.residual or row.encoder):
         return in_tiles(generator, hazy)
-    return apply_maps(hazy, haze_maps(generator, hazy, sizes=(min(512, max(hazy.shape[:2])),)))
+    maps = haze_maps(generator, hazy, sizes=(min(512, max(hazy.shape[:2])),))
+    return apply_maps(hazy, maps, radius=4, eps=3e-5)
 
 
 def mean_scores(method, scenes):

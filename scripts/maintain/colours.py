@@ -33,7 +33,7 @@ from helpers import env
 from helpers.data import load_pair, normalise
 from helpers.haze import add_haze, transmission
 from helpers.images import ImageError, load_image, to_uint8
-from helpers.inference import apply_maps, dehaze, haze_maps
+from helpers.inference import LOOKS, apply_maps, dehaze, haze_maps
 from helpers.losses import perceptual_loss
 from helpers.metrics import chroma_ratio, colour_difference, score, sharpness, to_lab
 from helpers.pairs import PairError, find_pairs, images_in
@@ -147,7 +147,7 @@ def main(arguments=None):
         sys.exit(str(error))
     # In use a physics network looks at two copies (haze_maps); here at one of them alone.
     once = {f"improved, {size} pixels only": partial(seen_once, generators["improved"], size)
-            for size in (512, 320)}
+            for size in LOOKS}
     methods, found = {"hazy input": lambda hazy: hazy}, {}
     methods |= {name: partial(dehaze, generator) for name, generator in generators.items()}
     for title, scenes in sets.items():
