@@ -126,7 +126,7 @@ def test_the_margins_are_wide():
     from helpers.checks.exercises_08 import _gains
 
     gains = _gains()
-    assert gains["grey"] > 5 and 0.5 < gains["blue"] < 2.5 and gains["red"] < -0.3
+    assert gains["grey"] > 7 and 1 < gains["blue"] < 4 and gains["red"] < -0.5
 
 
 # 08.3

@@ -87,7 +87,7 @@ def _colours(answer):
     """What the shipped network does with haze in colours that it never saw."""
     choices = "much better", "a little better", "worse"
     given = words(answer, tuple(AIRLIGHTS), choices)
-    right = {colour: choices[0] if gain > 3 else choices[1] if gain > 0 else choices[2]
+    right = {colour: choices[0] if gain > 5 else choices[1] if gain > 0 else choices[2]
              for colour, gain in _gains().items()}
     wrong = [colour for colour in right if given[colour] != right[colour]]
     if wrong:
