@@ -131,6 +131,6 @@ def test_dehaze_and_litert_find_the_generator(tmp_path, monkeypatch):
     expected = np.clip((network(image[None] * 2 - 1)[0] + 1) / 2, 0, 1)
     assert np.abs(expected - image).mean() > 0.02, "it does something"
     assert np.abs(dehaze(generator, image) - expected).mean() < 0.02
-    assert haze_maps(generator, image[:33, :47]).shape == (180, 256, 6)
+    assert haze_maps(generator, image[:33, :47]).shape == (202, 288, 6)
     file = save_litert(serving_model(generator, (64, 96)), tmp_path / "g.tflite")
     assert np.abs(call_litert(file)(image) - expected).max() < 1e-4
