@@ -225,7 +225,10 @@ def trained(row, seed, batches, encoder):
 
 
 def restore(row, generator, hazy):
-    """What a row makes of an image: the last networks see it whole, and look once."""
+    """What a row makes of an image: the last networks see it whole, and look once.
+
+    The committed scores were measured with this look and this filter, which ``dehaze`` no longer has.
+    """
     if not (row.residual or row.encoder):
         return in_tiles(generator, hazy)
     maps = haze_maps(generator, hazy, sizes=(min(512, max(hazy.shape[:2])),))
