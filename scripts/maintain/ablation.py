@@ -227,7 +227,7 @@ def trained(row, seed, batches, encoder):
 def restore(row, generator, hazy):
     """What a row makes of an image: the last networks see it whole, and look once.
 
-    The committed scores were measured with this look and this filter, which ``dehaze`` no longer has.
+    The committed scores were measured with this size and this filter; ``dehaze`` has others now.
     """
     if not (row.residual or row.encoder):
         return in_tiles(generator, hazy)
